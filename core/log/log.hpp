@@ -1,6 +1,7 @@
 #pragma once
 // The one event log: a fixed event name and fields that stay data. A ring of recent events is the flight recorder.
 
+#include <concepts>
 #include <cstdint>
 #include <initializer_list>
 #include <string>

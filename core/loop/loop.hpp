@@ -88,6 +88,11 @@ public:
 
 enum class JobId : std::uint64_t {};
 
+/// Limits of one job.
+struct LaneOptions {
+    std::chrono::nanoseconds time_limit = std::chrono::seconds{30};  ///< from its start
+};
+
 /// Blocking work off the loop: in order within one lane, lanes overlap. A job gets values, returns what the loop shall do with its result.
 class Lanes {
 public:
@@ -95,9 +100,7 @@ public:
     using Job = std::function<Completion(const LaneContext&)>;
     virtual ~Lanes() = default;
 
-    struct Options {
-        std::chrono::nanoseconds time_limit = std::chrono::seconds{30};
-    };
+    using Options = LaneOptions;
     /// Runs `job` after the earlier jobs of the same `lane`, then posts the completion it returned to the loop. A job whose limit passes is
     /// cancelled, not killed: it must look. [loop]
     virtual JobId run(const std::string& lane, Job job, Options options) = 0;
