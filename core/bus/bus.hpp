@@ -141,13 +141,13 @@ public:
     template <class T> std::unique_ptr<Publication<T>> publish(TopicName name) {
         auto table = std::make_unique<bus::TypedTable<T>>();
         const auto& items = *table;
-        return std::make_unique<Publication<T>>(open(std::move(name), bus::record_type<T>(), std::move(table)), items);
+        return std::make_unique<Publication<T>>(open(std::move(name), type_info<T>(), std::move(table)), items);
     }
     /// Hears of the table from now on, whether or not its publisher exists yet.
     template <class T> std::unique_ptr<Subscription<T>> subscribe(TopicName name, Handlers<T> handlers = {}) {
         auto table = std::make_unique<bus::TypedTable<T>>();
         const auto& items = *table;
-        return std::make_unique<Subscription<T>>(listen(std::move(name), bus::record_type<T>(), std::move(table), erase(std::move(handlers))), items);
+        return std::make_unique<Subscription<T>>(listen(std::move(name), type_info<T>(), std::move(table), erase(std::move(handlers))), items);
     }
 
 private:
@@ -165,8 +165,8 @@ private:
         any.synchronized = std::move(typed.synchronized);
         return any;
     }
-    std::unique_ptr<bus::PublicationHandle> open(TopicName name, bus::RecordType type, std::unique_ptr<bus::Table> table);
-    std::unique_ptr<bus::SubscriptionHandle> listen(TopicName name, bus::RecordType type, std::unique_ptr<bus::Table> table, bus::AnyHandlers handlers);
+    std::unique_ptr<bus::PublicationHandle> open(TopicName name, const TypeInfo& type, std::unique_ptr<bus::Table> table);
+    std::unique_ptr<bus::SubscriptionHandle> listen(TopicName name, const TypeInfo& type, std::unique_ptr<bus::Table> table, bus::AnyHandlers handlers);
 
     std::shared_ptr<bus::Engine> engine_;
 };

@@ -1,0 +1,123 @@
+#include <algorithm>
+
+#include "core/bus/engine.hpp"
+
+namespace eve::bus {
+
+namespace {
+const std::string lane = "bus.journal";
+}
+
+void Journal::add(Entry entry) {
+    wait(std::move(entry));
+    schedule(std::chrono::nanoseconds{0});
+}
+
+Journal::Key Journal::key_of(const StoreChange& change) {
+    return {change.table, change.kind == StoreChange::Kind::marker ? std::nullopt : std::optional{change.key}};
+}
+
+void Journal::add_now(Entry entry) {
+    const auto key = key_of(entry.change);
+    const auto older_is_being_written =
+        std::any_of(in_flight_.begin(), in_flight_.end(), [&key](const Entry& older) { return key_of(older.change) == key; });
+    if (older_is_being_written) return add(std::move(entry));
+    waiting_.erase(key);  // an older value that the disk refused
+    const auto results = store_.commit({entry.change});
+    if (!note(entry, results.empty() ? Status{} : results.front())) {
+        wait(entry);
+        schedule(store_retry);
+    }
+    tell(entry);
+}
+
+void Journal::wait(Entry entry) {
+    auto key = key_of(entry.change);
+    waiting_.insert_or_assign(std::move(key), std::move(entry));
+}
+
+void Journal::listen(const TableId& table, Stored stored) {
+    if (stored) {
+        listeners_[table] = std::move(stored);
+    } else {
+        listeners_.erase(table);
+    }
+}
+
+void Journal::overlay(const TableId& table, StoredTable& records) const {
+    const auto lay = [&](const Entry& entry) {
+        const auto& change = entry.change;
+        if (change.table != table) return;
+        switch (change.kind) {
+            case StoreChange::Kind::put: records.records[change.key] = change.json; break;
+            case StoreChange::Kind::remove: records.records.erase(change.key); break;
+            case StoreChange::Kind::marker: records.restart_counter = change.counter; break;
+        }
+    };
+    for (const auto& entry : in_flight_) lay(entry);
+    for (const auto& [key, entry] : waiting_) lay(entry);
+}
+
+void Journal::schedule(std::chrono::nanoseconds delay) {
+    if (scheduled_ || !in_flight_.empty()) return;
+    scheduled_ = true;
+    auto begin = [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->start();
+    };
+    if (delay.count() == 0) {
+        loop_.post(std::move(begin));
+    } else {
+        loop_.after(delay, std::move(begin));
+    }
+}
+
+void Journal::start() {
+    scheduled_ = false;
+    if (waiting_.empty()) return;
+    std::vector<Entry> markers;  // never before the records that they come after
+    for (auto& [key, entry] : waiting_) (key.second ? in_flight_ : markers).push_back(std::move(entry));
+    waiting_.clear();
+    std::move(markers.begin(), markers.end(), std::back_inserter(in_flight_));
+
+    std::vector<StoreChange> batch;
+    batch.reserve(in_flight_.size());
+    for (const auto& entry : in_flight_) batch.push_back(entry.change);
+    if (lanes_ == nullptr) return finish(store_.commit(batch));
+    lanes_->submit(
+        lane, [&store = store_, batch = std::move(batch)](const LaneContext&) { return store.commit(batch); },
+        [weak = weak_from_this()](const std::vector<Status>& results) {
+            if (const auto self = weak.lock()) self->finish(results);
+        });
+}
+
+void Journal::finish(const std::vector<Status>& results) {
+    const auto written = std::exchange(in_flight_, {});
+    bool failed = false;
+    for (std::size_t i = 0; i < written.size(); ++i) {
+        if (note(written[i], i < results.size() ? results[i] : Status{})) continue;
+        failed = true;
+        waiting_.try_emplace(key_of(written[i].change), written[i]);  // unless a later change of it waits already
+    }
+    if (!waiting_.empty()) schedule(failed ? std::chrono::nanoseconds{store_retry} : std::chrono::nanoseconds{0});
+    for (const auto& entry : written) tell(entry);
+}
+
+void Journal::tell(const Entry& entry) {
+    const auto listener = listeners_.find(entry.change.table);
+    if (listener != listeners_.end()) listener->second(entry);
+}
+
+// Whether it was stored; the first failure and the recovery are logged, not every try between them.
+bool Journal::note(const Entry& entry, const Status& result) {
+    const auto& table = entry.change.table;
+    if (result) {
+        if (failing_.erase(table) > 0) log_.write(Level::info, "bus.store_recovered", {{"topic", table.name()}});
+        return true;
+    }
+    if (failing_.insert(table).second)
+        log_.write(Level::error, "bus.store_failed",
+                   {{"topic", table.name()}, {"key", entry.change.key}, {"error", result.error().what}, {"hint", result.error().hint}});
+    return false;
+}
+
+}  // namespace eve::bus

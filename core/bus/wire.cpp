@@ -1,0 +1,166 @@
+#include "core/bus/wire.hpp"
+
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <vector>
+
+namespace eve::bus::wire {
+
+namespace {
+
+constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+std::string encode(std::string_view bytes) {
+    std::string out;
+    out.reserve((bytes.size() + 2) / 3 * 4);
+    for (std::size_t i = 0; i < bytes.size(); i += 3) {
+        std::uint32_t group = 0;
+        for (std::size_t n = 0; n < 3; ++n) group = (group << 8U) | (i + n < bytes.size() ? static_cast<unsigned char>(bytes[i + n]) : 0U);
+        for (std::size_t n = 0; n < 4; ++n) out += i + n > bytes.size() ? '=' : alphabet[(group >> (18U - 6U * n)) & 63U];
+    }
+    return out;
+}
+
+// Strict: padding where it belongs and nothing behind it, no other characters.
+std::optional<std::string> decode(std::string_view text) {
+    if (text.size() % 4 != 0) return std::nullopt;
+    const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
+    std::string out;
+    out.reserve(text.size() / 4 * 3);
+    std::uint32_t bits = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        std::size_t digit = 0;
+        if (i < text.size() - padding) {
+            digit = alphabet.find(text[i]);
+            if (digit == std::string_view::npos) return std::nullopt;
+        }
+        bits = (bits << 6U) | static_cast<std::uint32_t>(digit);
+        if (i % 4 != 3) continue;
+        for (const unsigned shift : {16U, 8U, 0U}) out += static_cast<char>(static_cast<unsigned char>(bits >> shift));
+        bits = 0;
+    }
+    out.resize(out.size() - padding);
+    return out;
+}
+
+std::vector<std::string_view> split(std::string_view text) {
+    std::vector<std::string_view> words;
+    for (;;) {
+        const auto space = text.find(' ');
+        words.push_back(text.substr(0, space));
+        if (space == std::string_view::npos) return words;
+        text.remove_prefix(space + 1);
+    }
+}
+
+std::string join(std::initializer_list<std::string_view> words) {
+    std::string line;
+    for (const auto word : words) {
+        if (!line.empty()) line += ' ';  // the first word is never empty
+        line += word;
+    }
+    return line;
+}
+
+Error malformed(std::string_view datagram, std::string_view why) {
+    constexpr std::size_t shown_max = 60;
+    return Error{.code = Code::invalid_argument, .what = "message \"" + std::string(datagram.substr(0, shown_max)) + "\": " + std::string(why)};
+}
+
+}  // namespace
+
+std::string request(std::string_view topic) { return join({"request", topic}); }
+std::string hello(std::string_view topic, bool persistent) { return join({"hello", topic, persistent ? "true" : "false"}); }
+std::string update(std::string_view topic, std::string_view key, std::string_view json) { return join({"update", topic, encode(key), encode(json)}); }
+std::string remove(std::string_view topic, std::string_view key) { return join({"delete", topic, encode(key)}); }
+std::string complete(std::string_view topic) { return join({"complete", topic}); }
+std::string restarted(std::string_view topic, int counter) { return join({"restarted", topic, std::to_string(counter)}); }
+
+std::optional<int> parse_counter(std::string_view text) {
+    int counter = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), counter);
+    if (error != std::errc{} || end != text.data() + text.size() || counter < 0) return std::nullopt;
+    return counter;
+}
+
+Result<Message> parse(std::string_view datagram) {
+    using Verb = Message::Verb;
+    constexpr std::array<std::pair<std::string_view, Verb>, 6> verbs{{{"request", Verb::request},
+                                                                      {"hello", Verb::hello},
+                                                                      {"update", Verb::update},
+                                                                      {"delete", Verb::remove},
+                                                                      {"complete", Verb::complete},
+                                                                      {"restarted", Verb::restarted}}};
+    const auto words = split(datagram);
+    const std::pair<std::string_view, Verb>* verb = nullptr;
+    for (const auto& candidate : verbs)
+        if (candidate.first == words[0]) verb = &candidate;
+    if (verb == nullptr) return malformed(datagram, "unknown verb");
+    if (words.size() < 2) return malformed(datagram, "no topic");
+    Message message{.verb = verb->second, .topic = std::string(words[1])};
+    switch (message.verb) {
+        case Verb::request:
+        case Verb::complete: break;
+        case Verb::hello: message.persistent = words.size() > 2 && words[2] == "true"; break;
+        case Verb::restarted:
+            if (words.size() < 3) return malformed(datagram, "no counter");
+            message.counter = parse_counter(words[2]).value_or(0);
+            break;
+        case Verb::update:
+            if (words.size() != 4) return malformed(datagram, "an update has four words");
+            if (auto json = decode(words[3])) {
+                message.json = std::move(*json);
+            } else {
+                return malformed(datagram, "the record is not base64");
+            }
+            [[fallthrough]];
+        case Verb::remove:
+            if (words.size() < 3) return malformed(datagram, "no key");
+            if (auto key = decode(words[2])) {
+                message.key = std::move(*key);
+            } else {
+                return malformed(datagram, "the key is not base64");
+            }
+            break;
+    }
+    return message;
+}
+
+Status check_size(const TypeInfo& type, std::string_view key, std::string_view json) {
+    const auto encoded = [](std::size_t bytes) { return (bytes + 2) / 3 * 4; };
+    std::size_t size = json.size();
+    if (!type.large_fields.empty()) {
+        std::size_t largest = 0;
+        auto small = rewrite_members(json, large_tag, [&largest](JsonMember member) -> Result<std::optional<JsonMember>> {
+            largest = std::max(largest, member.value.size());
+            member.value.assign(large_name_max, 'x');
+            member.value.front() = member.value.back() = '"';
+            return std::optional<JsonMember>{std::move(member)};
+        });
+        if (!small) return std::move(small).error();
+        constexpr std::size_t envelope = 64;  // {"pubsub-large-...":...}
+        if (largest + envelope >= large_limit)
+            return Error{.code = Code::resource_exhausted, .what = "a large field of " + std::to_string(largest) + " bytes; the limit is 1 MiB"};
+        size = small->size();
+    }
+    const auto total = sizeof("update") + type.name.size() + 1 + encoded(key.size()) + 1 + encoded(size);
+    if (total < message_limit) return {};
+    return Error{.code = Code::resource_exhausted,
+                 .what = "a message of " + std::to_string(total) + " bytes; it must be shorter than " + std::to_string(message_limit)};
+}
+
+Status check_key(std::string_view key) {
+    constexpr std::size_t file_name_max = 255;
+    constexpr std::string_view suffix = ".json";
+    const auto refuse = [&key](std::string_view why) {
+        constexpr std::size_t shown_max = 60;
+        return Error{.code = Code::invalid_argument, .what = "key \"" + std::string(key.substr(0, shown_max)) + "\" " + std::string(why)};
+    };
+    if (key.find('/') != std::string_view::npos || key.find('\0') != std::string_view::npos) return refuse("cannot be a file name");
+    if (key.size() + suffix.size() > file_name_max) return refuse("is longer than 250 bytes");
+    if (key.find(suffix) != std::string_view::npos) return refuse("contains \".json\", where a reader cuts it");
+    return {};
+}
+
+}  // namespace eve::bus::wire

@@ -1,0 +1,31 @@
+#pragma once
+// The bus's files in memory: they survive the crash of an agent or a process, /run does not survive a reboot. Faults are scripted.
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/bus/effects.hpp"
+
+namespace eve {
+
+class FakeRecordStore final : public bus::RecordStore {
+public:
+    Result<bus::StoredTable> load(const bus::TableId& table) override;
+    Result<bus::StoredTable> peek(const bus::TableId& table) override { return load(table); }
+    std::vector<Status> commit(const std::vector<bus::StoreChange>& batch) override;
+    Status set_aside(const bus::TableId& table, const std::string& key) override;
+
+    /// The machine lost power and came back: /run is empty.
+    void reboot();
+    /// Asked before each change; an error leaves the old file.
+    std::function<Status(const bus::StoreChange&)> fault;
+
+    std::map<bus::TableId, bus::StoredTable> tables;
+    std::set<std::pair<bus::TableId, std::string>> aside;
+    std::size_t commits = 0;
+};
+
+}  // namespace eve
