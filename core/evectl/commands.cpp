@@ -1,0 +1,209 @@
+#include "core/evectl/commands.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <utility>
+
+#include "core/evectl/console.hpp"
+#include "core/evectl/report.hpp"
+#include "core/evectl/watch.hpp"
+#include "core/loop/asio_loop.hpp"
+#include "core/types/app.hpp"
+#include "core/types/domain.hpp"
+#include "core/types/network.hpp"
+#include "core/types/node.hpp"
+#include "core/types/volume.hpp"
+#include "core/zedagent/parse.hpp"
+#include "storage/durable_file.hpp"
+
+namespace eve::evectl {
+namespace {
+
+constexpr int done = 0, failed = 1, usage = 2, timed_out = 3;
+constexpr std::size_t tail_bytes = std::size_t{64} << 10;
+
+int complain(const Error& error) {
+    std::fprintf(stderr, "evectl: %s\n", error.what.c_str());
+    if (!error.field.empty()) std::fprintf(stderr, "    at: %s\n", error.field.c_str());
+    if (!error.hint.empty()) std::fprintf(stderr, "    %s\n", error.hint.c_str());
+    return failed;
+}
+
+int wrong_usage(const std::string& what) {
+    std::fprintf(stderr, "evectl: %s; see evectl --help\n", what.c_str());
+    return usage;
+}
+
+class Session {
+public:
+    explicit Session(const Invocation& call) : call_(call), node_(Root(call.root)) {}
+
+    int show(const Report& report) {
+        if (!call_.quiet) std::fputs((call_.json ? report.json : report.text).c_str(), stdout);
+        return done;
+    }
+
+    int status() {
+        show(report_status(node_));
+        return node_.running("zedbox") != 0 ? done : failed;
+    }
+
+    int apply(const std::string& path) {
+        std::ifstream in(path, std::ios::binary);
+        if (!in) return complain({.code = Code::not_found, .what = "cannot read " + path, .hint = "give the path of an EdgeDevConfig, as JSON or binary"});
+        const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+        const auto parsed = zedagent::parse(bytes, {.now = clock_.wall_now(), .items_before = nullptr});
+        if (!parsed) {
+            auto error = parsed.error();
+            error.what = "the config is refused, the node's own stays in force: " + error.what;
+            return complain(error);
+        }
+        if (auto written = storage::write_durably(node_.root().path("/config/device-config"), bytes); !written) return complain(written.error().in("give the node its config"));
+        return await_config(zedagent::config_digest(bytes));
+    }
+
+    int wait(const std::string& wanted, const std::string& state) {
+        const bool gone = state == "GONE";
+        if (!gone && !is_state_name(state)) return wrong_usage("'" + state + "' is no state of EVE's (RUNNING, HALTED, BROKEN, ...) and not GONE");
+        DirectoryWatch watch({node_.directory<types::AppInstanceStatus>("zedmanager"), node_.directory<types::AppNetworkStatus>("zedrouter"),
+                              node_.directory<types::DomainStatus>("domainmgr"), node_.directory<types::VolumeStatus>("volumemgr"),
+                              node_.directory<types::VolumeRefStatus>("volumemgr")});
+        const Instant deadline = clock_.now() + call_.timeout;
+        std::string shown;
+        for (;;) {
+            const auto app = find_app(node_, wanted);
+            if (!app && app.error().code == Code::invalid_argument) return complain(app.error());
+            const AppProgress progress = app ? app_progress(node_, *app) : AppProgress{.line = "not known to the node"};
+            if (progress.line != shown) say(shown = progress.line);
+            if (gone ? !app : progress.state == state) return end_line(done);
+            const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - clock_.now());
+            if (left.count() <= 0) {
+                end_line(done);
+                std::fprintf(stderr, "evectl: %s is not %s after %lld s: %s\n", wanted.c_str(), state.c_str(),
+                             static_cast<long long>(call_.timeout.count() / 1000), progress.line.c_str());
+                return timed_out;
+            }
+            watch.wait(std::min(left, std::chrono::milliseconds{1000}));
+        }
+    }
+
+    int restart(const AppName& app) {
+        // As another local program would: a record in a directory that zedagent watches.
+        types::LocalAppCommand command;
+        command.Command = types::AppCommand::AppCommandRestart;
+        const WallTime now = clock_.wall_now();
+        command.LocalServerTimestamp = static_cast<std::uint64_t>(now.seconds) * 1'000'000'000U + static_cast<std::uint64_t>(now.nanoseconds);
+        command.DeviceTimestamp = types::Time(now);
+        const std::string path = node_.directory<types::LocalAppCommand>("zedclient") + "/" + app.uuid + ".json";
+        if (auto written = storage::write_durably(path, to_json(command)); !written) return complain(written.error().in("ask for a restart"));
+        if (!call_.quiet) std::printf("%s will be restarted; evectl wait %s RUNNING shows when it is up.\n", app.name.c_str(), app.name.c_str());
+        return done;
+    }
+
+    int with_app(const std::string& wanted, const std::function<int(const AppName&)>& act) {
+        const auto app = find_app(node_, wanted);
+        return app ? act(*app) : complain(app.error());
+    }
+
+    int console(const AppName& app) {
+        const auto console = app_console(node_, app);
+        if (console.socket.empty())
+            return complain({.code = Code::unavailable, .what = app.name + " has no console now", .hint = "it has one while it runs: evectl app show " + app.name});
+        return finish(attach_console(console.socket));
+    }
+
+    int logs(const AppName& app) {
+        const auto console = app_console(node_, app);
+        if (console.log.empty())
+            return complain({.code = Code::unavailable, .what = app.name + " has no console log yet", .hint = "it has one once it was booted: evectl app show " + app.name});
+        return finish(print_file(console.log, tail_bytes, call_.follow ? Follow::yes : Follow::no));
+    }
+
+    int events() { return finish(print_events(node_, call_.json ? EventForm::json : EventForm::text, call_.follow ? Follow::yes : Follow::no)); }
+
+    const NodeFiles& node() const { return node_; }
+
+private:
+    int finish(const Status& status) { return status ? done : complain(status.error()); }
+
+    void say(const std::string& line) {
+        if (call_.quiet || call_.json) return;
+        if (call_.terminal) std::printf("\r\033[K%s", line.c_str());
+        else std::printf("%s\n", line.c_str());
+        std::fflush(stdout);
+        in_line_ = call_.terminal;
+    }
+    int end_line(int code) {
+        if (std::exchange(in_line_, false)) std::printf("\n");
+        return code;
+    }
+
+    /// Waits for zedagent's word on the file with this digest.
+    int await_config(const std::string& digest) {
+        if (node_.running("zedbox") == 0 && node_.running("zedagent") == 0) {
+            if (!call_.quiet) std::printf("Stored; no node runs on this root: it will read the config when it starts.\n");
+            return done;
+        }
+        DirectoryWatch watch({node_.directory<types::ConfigStatus>("zedagent")});
+        const Instant deadline = clock_.now() + std::min<std::chrono::nanoseconds>(call_.timeout, std::chrono::seconds{30});
+        for (;;) {
+            const auto status = node_.record<types::ConfigStatus>("zedagent", "global");
+            if (status.Digest == digest) {
+                if (!status.Accepted) return complain({.code = Code::invalid_argument, .what = "the node refused the config: " + status.Error, .field = status.Field, .hint = status.Hint});
+                for (const auto& item : status.Notices) std::fprintf(stderr, "note: %s\n", item.c_str());
+                if (!call_.quiet) std::printf("Accepted.\n");
+                return done;
+            }
+            const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - clock_.now());
+            if (left.count() <= 0) {
+                std::fprintf(stderr, "evectl: stored, but zedagent has not read it yet; evectl status and evectl events show why\n");
+                return timed_out;
+            }
+            watch.wait(std::min(left, std::chrono::milliseconds{1000}));
+        }
+    }
+
+    const Invocation& call_;
+    SystemClock clock_;
+    NodeFiles node_;
+    bool in_line_ = false;
+};
+
+}  // namespace
+
+int run(const Invocation& call) {
+    Session session(call);
+    const auto& words = call.words;
+    const std::size_t count = words.size();
+    const auto is = [&](std::initializer_list<const char*> expected, std::size_t total) {
+        return count == total && std::equal(expected.begin(), expected.end(), words.begin());
+    };
+
+    if (is({"apps"}, 1)) return session.show(report_apps(session.node()));
+    if (is({"volumes"}, 1)) return session.show(report_volumes(session.node()));
+    if (is({"networks"}, 1)) return session.show(report_networks(session.node()));
+    if (is({"ports"}, 1)) return session.show(report_ports(session.node()));
+    if (is({"plugins"}, 1)) return session.show(report_plugins(session.node()));
+    if (is({"status"}, 1)) return session.status();
+    if (is({"events"}, 1)) return session.events();
+    if (is({"apply"}, 2)) return session.apply(words[1]);
+    if (is({"wait"}, 3)) return session.wait(words[1], words[2]);
+    if (is({"app", "show"}, 3)) return session.with_app(words[2], [&](const AppName& app) { return session.show(report_app(session.node(), app)); });
+    if (is({"app", "restart"}, 3)) return session.with_app(words[2], [&](const AppName& app) { return session.restart(app); });
+    if (is({"app", "console"}, 3)) return session.with_app(words[2], [&](const AppName& app) { return session.console(app); });
+    if (is({"app", "logs"}, 3)) return session.with_app(words[2], [&](const AppName& app) { return session.logs(app); });
+
+    std::string line;
+    for (const auto& word : words) line += (line.empty() ? "" : " ") + word;
+    return wrong_usage("no command reads '" + line + "'");
+}
+
+}  // namespace eve::evectl
