@@ -738,7 +738,8 @@ std::string json_quote(std::string_view text) {
 Result<std::string> json_unquote(std::string_view json) {
     auto tree = parse(json);
     if (!tree) return std::move(tree).error();
-    if (tree->type != Node::Type::text) return Error{.code = Code::invalid_argument, .what = std::string(name_of(tree->type)) + " where a string belongs"};
+    if (tree->type != Node::Type::text)
+        return Error{.code = Code::invalid_argument, .what = std::string(name_of(tree->type)) + " where a string belongs"};
     return std::move(tree->text);
 }
 

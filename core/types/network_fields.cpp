@@ -26,7 +26,9 @@ EVE_DESCRIBE(NIPortProbe, (), (EnabledGwPing, GwPingMaxCost, UserDefinedProbe))
 EVE_DESCRIBE(IPRouteConfig, (), (DstNetwork, Gateway, OutputPortLabel, PortProbe, PreferLowerCost, PreferStrongerWwanSignal))
 EVE_DESCRIBE(STPConfig, (), (PortsWithBpduGuard))
 EVE_DESCRIBE(VlanAccessPort, (), (VlanID, PortLabel))
-EVE_DESCRIBE(NetworkInstanceConfigFields, (UUIDandVersion), (DisplayName, Type, Activate, PortLabel, IpType, Subnet, Gateway, DomainName, NtpServers, DnsServers, DhcpRange, DnsNameToIPList, MTU, PropagateConnRoutes, StaticRoutes, EnableFlowlog, STPConfig, VlanAccessPorts, ForwardLLDP))
+EVE_DESCRIBE(NetworkInstanceConfigFields, (UUIDandVersion), (DisplayName, Type, Activate, PortLabel, IpType, Subnet, Gateway, DomainName,
+    NtpServers, DnsServers, DhcpRange, DnsNameToIPList, MTU, PropagateConnRoutes, StaticRoutes, EnableFlowlog, STPConfig, VlanAccessPorts,
+    ForwardLLDP))
 EVE_DESCRIBE(NetworkInstanceConfig, (NetworkInstanceConfigFields, ErrorAndTime), ())
 EVE_DESCRIBE(VifNameMac, (), (Name, MacAddr, AppID))
 EVE_DESCRIBE(NetworkInstanceInfo, (), (BridgeNum, BridgeName, BridgeIPAddr, BridgeMac, BridgeIfindex, MirrorIfName, IPAssignments, Vifs, VlanMap,
