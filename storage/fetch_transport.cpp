@@ -1,0 +1,216 @@
+#include "storage/fetch_transport.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "storage/child_process.hpp"
+#include "storage/fetch/protocol.hpp"
+#include "storage/files.hpp"
+#include "storage/transfer_notes.hpp"
+#include "storage/unique_fd.hpp"
+
+namespace eve::storage {
+namespace {
+
+constexpr std::size_t roots_bytes_max = std::size_t{8} << 20;
+constexpr std::size_t note_bytes_max = 16 * 1024;
+constexpr int poll_interval_ms = 250;
+constexpr std::chrono::seconds silence_grace{120};  ///< beyond the stall limit: the process's own waits between tries
+
+/// A descriptor of `text` that can only be read.
+Result<UniqueFd> sealed_memory(const std::string& text) {
+    UniqueFd fd(memfd_create("roots", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (!fd.valid()) return os_error("memory for the trusted roots");
+    for (std::size_t written = 0; written < text.size();) {
+        const ssize_t n = write(fd.get(), text.data() + written, text.size() - written);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return os_error("memory for the trusted roots");
+        written += static_cast<std::size_t>(n);
+    }
+    (void)fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+    return fd;
+}
+
+class FetchTransport final : public downloader::Transport {
+public:
+    FetchTransport(FetchOptions options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
+
+    Result<downloader::FetchOutcome> fetch(const downloader::FetchRequest& request, const std::function<void(downloader::FetchProgress)>& progress,
+                                           const LaneContext& context) override {
+        if (auto made = make_directories(parent_directory(request.target)); !made) return std::move(made).error();
+        const UniqueFd target(open(request.target.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+        if (!target.valid()) return os_error("open " + request.target);
+        if (flock(target.get(), LOCK_EX | LOCK_NB) != 0)
+            return Error{
+                .code = Code::unavailable, .what = "an earlier transfer still writes to " + request.target, .retry_after = std::chrono::seconds{1}};
+        (void)unlink(digest_path(request.target).c_str());
+
+        fetch::Order order{.url = request.url,
+                           .authorization = request.authorization,
+                           .source_address = request.source_address,
+                           .size_max = request.size_max,
+                           .stall_seconds = static_cast<std::uint64_t>(std::max<std::int64_t>(request.stall_limit.count(), 1)),
+                           .tries_max = options_.tries_max,
+                           .first_delay_ms = static_cast<std::uint64_t>(options_.first_delay.count())};
+        if (!request.start_over) find_resume_point(request.target, target.get(), order);
+        auto packet = fetch::encode(order);
+        if (!packet) return std::move(packet).error();
+        auto roots = sealed_memory(trusted_roots(request.ca_certificates));
+        if (!roots) return std::move(roots).error();
+
+        int pair[2] = {-1, -1};
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return os_error("socket of the fetch process");
+        const UniqueFd ours(pair[0]);
+        UniqueFd theirs(pair[1]);
+        auto child = ChildProcess::start(
+            {.program = options_.program,
+             .arguments = {},
+             .descriptors = {{theirs.get(), fetch::control_fd}, {target.get(), fetch::target_fd}, {roots->get(), fetch::roots_fd}}});
+        if (!child) return std::move(child).error().in("fetch process");
+        theirs.reset();
+        if (send(ours.get(), packet->data(), packet->size(), MSG_NOSIGNAL) < 0) return os_error("order to the fetch process");
+        std::fill(packet->begin(), packet->end(), '\0');  // it holds the secret
+
+        ResumePoint reached{.offset = order.resume_from, .etag = order.validator_etag, .last_modified = order.validator_last_modified};
+        auto report = follow(request, progress, context, ours.get(), target.get(), reached);
+        child->end();
+        if (!report) {
+            checkpoint(request.target, target.get(), reached);
+            return std::move(report).error();
+        }
+        return conclude(request, target.get(), *report);
+    }
+
+private:
+    static void find_resume_point(const std::string& target, int fd, fetch::Order& order) {
+        struct stat facts{};
+        const auto text = read_small_file(progress_path(target), note_bytes_max);
+        const auto point = text ? parse_progress(*text) : std::nullopt;
+        if (!point || fstat(fd, &facts) != 0) return;
+        if (point->offset > static_cast<std::uint64_t>(facts.st_size)) return;
+        if (order.size_max != 0 && point->offset > order.size_max) return;
+        order.resume_from = point->offset;
+        order.validator_etag = point->etag;
+        order.validator_last_modified = point->last_modified;
+    }
+
+    std::string trusted_roots(const std::vector<std::string>& more) const {
+        std::string text = read_small_file(options_.system_roots, roots_bytes_max / 2).value_or("");
+        for (const auto& pem : more) {
+            if (text.size() + pem.size() + 1 > roots_bytes_max) break;
+            text += '\n';
+            text += pem;
+        }
+        return text;
+    }
+
+    /// Until the process reports an end, or has to be given up.
+    Result<fetch::Done> follow(const downloader::FetchRequest& request, const std::function<void(downloader::FetchProgress)>& progress,
+                               const LaneContext& context, int control, int target, ResumePoint& reached) {
+        std::vector<char> packet(fetch::packet_bytes_max + 1);
+        std::chrono::milliseconds silent{0};
+        Instant saved = clock_.now();
+        for (;;) {
+            if (context.cancelled()) return Error{.code = Code::cancelled, .what = "download cancelled by user"};
+            pollfd waiting[2] = {{.fd = control, .events = POLLIN, .revents = 0}, {.fd = context.cancel_fd(), .events = POLLIN, .revents = 0}};
+            const int ready = poll(waiting, 2, poll_interval_ms);
+            if (ready < 0 && errno != EINTR) return os_error("wait for the fetch process");
+            if (ready <= 0 || waiting[0].revents == 0) {
+                silent += std::chrono::milliseconds{poll_interval_ms};
+                if (silent > request.stall_limit + silence_grace) return Error{.code = Code::timed_out, .what = "the fetch process does not answer"};
+                continue;
+            }
+            const ssize_t size = recv(control, packet.data(), packet.size(), MSG_DONTWAIT);
+            if (size < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+            if (size <= 0) return Error{.code = Code::unavailable, .what = "the fetch process ended without a report"};
+            auto report = fetch::decode_report({packet.data(), static_cast<std::size_t>(size)});
+            if (!report) return Error{.code = Code::internal, .what = "the fetch process sent nonsense"};
+            if (auto* done = std::get_if<fetch::Done>(&*report)) return std::move(*done);
+            if (auto* failed = std::get_if<fetch::Failed>(&*report)) {
+                Error error{.code = failed->code, .what = std::move(failed->what)};
+                if (failed->retry_after_ms != 0) error.retry_after = std::chrono::milliseconds{static_cast<std::int64_t>(failed->retry_after_ms)};
+                return error;
+            }
+            const auto& now = std::get<fetch::Progress>(*report);
+            if (request.size_max != 0 && now.current > request.size_max)
+                return Error{.code = Code::failed_precondition, .what = "more was received than may be (size in image config incorrect)"};
+            if (now.current != reached.offset) silent = {};
+            reached = {.offset = now.current, .etag = now.etag, .last_modified = now.last_modified};
+            progress({.current = now.current, .total = now.total});
+            if (clock_.now() - saved < options_.checkpoint_interval) continue;
+            saved = clock_.now();
+            checkpoint(request.target, target, reached);
+        }
+    }
+
+    /// A note that is lost costs only time, so its failure is no error of the transfer.
+    static void checkpoint(const std::string& target, int fd, const ResumePoint& reached) {
+        if (fdatasync(fd) == 0) (void)replace_file(progress_path(target), format_progress(reached));
+    }
+
+    static Result<downloader::FetchOutcome> conclude(const downloader::FetchRequest& request, int fd, const fetch::Done& done) {
+        struct stat facts{};
+        if (fsync(fd) != 0 || fstat(fd, &facts) != 0) return os_error("keep " + request.target);
+        if (static_cast<std::uint64_t>(facts.st_size) != done.size || (request.size_max != 0 && done.size > request.size_max))
+            return Error{.code = Code::internal, .what = "the fetch process reported a size that is not the file's"};
+        if (auto noted = replace_file(digest_path(request.target), to_json(make_digest_note(facts, done.sha256))); !noted)
+            return std::move(noted).error();
+        (void)unlink(progress_path(request.target).c_str());
+        return downloader::FetchOutcome{.size = done.size, .sha256 = done.sha256, .content_type = done.content_type};
+    }
+
+    FetchOptions options_;
+    const Clock& clock_;
+};
+
+class PendingDirectory final : public downloader::PendingFiles {
+public:
+    explicit PendingDirectory(std::string directory) : directory_(std::move(directory)) {}
+
+    Status remove(const std::string& target) override {
+        for (const auto& path : {target, progress_path(target), progress_path(target) + ".tmp", digest_path(target)})
+            if (unlink(path.c_str()) != 0 && errno != ENOENT) return os_error("remove " + path);
+        return {};
+    }
+
+    Result<std::uint64_t> remove_others(const std::vector<std::string>& targets) override {
+        std::set<std::string> keep;
+        for (const auto& target : targets)
+            for (const auto& path : {target, progress_path(target), digest_path(target)}) keep.insert(path);
+        auto names = list_directory(directory_);
+        if (!names) return names.error().code == Code::not_found ? Result<std::uint64_t>(0) : Result<std::uint64_t>(std::move(names).error());
+        std::uint64_t removed = 0;
+        for (const auto& name : *names) {
+            const std::string path = directory_ + "/" + name;
+            if (!keep.contains(path) && unlink(path.c_str()) == 0) ++removed;
+        }
+        return removed;
+    }
+
+private:
+    std::string directory_;
+};
+
+}  // namespace
+
+std::unique_ptr<downloader::Transport> make_fetch_transport(FetchOptions options, const Clock& clock) {
+    return std::make_unique<FetchTransport>(std::move(options), clock);
+}
+
+std::unique_ptr<downloader::PendingFiles> make_pending_files(std::string directory) {
+    return std::make_unique<PendingDirectory>(std::move(directory));
+}
+
+}  // namespace eve::storage

@@ -1,0 +1,440 @@
+// The real fetch process against real sockets: honest servers, and those that stall, lie, change their mind or never end.
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "core/loop/asio_loop.hpp"
+#include "storage/fetch_transport.hpp"
+#include "storage/files.hpp"
+#include "storage/hash.hpp"
+#include "storage/transfer_notes.hpp"
+#include "storage/verify_files.hpp"
+#include "tests/acceptance/storage/http_server.hpp"
+
+namespace eve {
+namespace {
+
+using namespace std::chrono_literals;
+using test::HttpConnection;
+using test::HttpRequest;
+using test::HttpServer;
+
+class Context final : public LaneContext {
+public:
+    Instant deadline() const override { return Instant::max(); }
+    bool cancelled() const override { return cancelled_; }
+    int cancel_fd() const override { return -1; }
+    std::atomic<bool> cancelled_{false};
+};
+
+/// A test whose server is on loopback in a network namespace of its own, where the machine allows one.
+class Fetch : public testing::Test {
+protected:
+    static void SetUpTestSuite() {
+        if (geteuid() == 0 && unshare(CLONE_NEWNET) == 0) {
+            own_network_ = std::system("ip link set lo up && ip addr add 10.9.0.1/32 dev lo") == 0;  // NOLINT: a fixed command in a test
+        }
+    }
+
+    void SetUp() override {
+        directory_ = std::filesystem::temp_directory_path() / ("fetch_test." + std::to_string(getpid()));
+        std::filesystem::create_directories(directory_);
+        target_ = directory_ / "pending" / "blob";
+    }
+    void TearDown() override { std::filesystem::remove_all(directory_); }
+
+    std::unique_ptr<downloader::Transport> transport(std::uint64_t tries = 3) {
+        return storage::make_fetch_transport(
+            {.program = std::string(BUILD_ROOT) + "/bin/fetch", .tries_max = tries, .first_delay = 20ms, .checkpoint_interval = 0s}, clock_);
+    }
+    downloader::FetchRequest request(const std::string& url) const { return {.url = url, .target = target_, .stall_limit = 2s}; }
+    Result<downloader::FetchOutcome> fetch(const downloader::FetchRequest& what, std::uint64_t tries = 3) {
+        return transport(tries)->fetch(what, [this](downloader::FetchProgress p) { progress_.push_back(p); }, context_);
+    }
+    std::string received() const {
+        std::ifstream file(target_, std::ios::binary);
+        return {std::istreambuf_iterator<char>(file), {}};
+    }
+    static std::string content(std::size_t size) {
+        std::string bytes(size, '\0');
+        std::uint64_t x = 88172645463325252U;
+        for (auto& c : bytes) {
+            x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+            c = static_cast<char>(x);
+        }
+        return bytes;
+    }
+
+    static inline bool own_network_ = false;
+    SystemClock clock_;
+    Context context_;
+    std::filesystem::path directory_;
+    std::string target_;
+    std::vector<downloader::FetchProgress> progress_;
+};
+
+TEST_F(Fetch, ReceivesHashesAndNotesTheDigestOfExactlyThisFile) {
+    const std::string bytes = content(3'000'000);
+    HttpServer server(test::honest(bytes));
+    auto got = fetch(request(server.url("/image?sig=a%2Fb")));
+    ASSERT_TRUE(got) << got.error().what;
+    EXPECT_EQ(got->size, bytes.size());
+    EXPECT_EQ(got->sha256, storage::sha256_hex(bytes));
+    EXPECT_EQ(got->content_type, "application/octet-stream");
+    EXPECT_EQ(received(), bytes);
+    struct stat facts{};
+    ASSERT_EQ(stat(target_.c_str(), &facts), 0);
+    EXPECT_EQ(storage::noted_digest(*storage::read_small_file(storage::digest_path(target_), 4096), facts), storage::sha256_hex(bytes));
+    EXPECT_FALSE(std::filesystem::exists(storage::progress_path(target_)));
+    ASSERT_FALSE(progress_.empty());
+    EXPECT_EQ(progress_.front().total, bytes.size());
+}
+
+TEST_F(Fetch, ContinuesWhereTheConnectionBroke) {
+    const std::string bytes = content(4'000'000);
+    HttpServer server([&](const HttpRequest& r, const HttpConnection& c) {
+        if (r.number == 0) {
+            c.write("HTTP/1.1 200 OK\r\nETag: \"one\"\r\nContent-Length: 4000000\r\n\r\n" + bytes.substr(0, 1'500'000));
+            return;
+        }
+        EXPECT_EQ(r.headers.at("range"), "bytes=1500000-");
+        EXPECT_EQ(r.headers.at("if-range"), "\"one\"");
+        test::honest(bytes)(r, c);
+    });
+    auto got = fetch(request(server.url("/")));
+    ASSERT_TRUE(got) << got.error().what;
+    EXPECT_EQ(got->sha256, storage::sha256_hex(bytes));
+    EXPECT_EQ(server.requests(), 2);
+}
+
+TEST_F(Fetch, StartsOverWhenTheContentChangedBetweenRanges) {
+    const std::string first = content(2'000'000), second(2'000'000, 'x');
+    HttpServer server([&](const HttpRequest& r, const HttpConnection& c) {
+        if (r.number == 0) c.write("HTTP/1.1 200 OK\r\nETag: \"one\"\r\nContent-Length: 2000000\r\n\r\n" + first.substr(0, 700'000));
+        // Answers the range with other content's bytes although If-Range forbade it.
+        else if (r.headers.contains("range"))
+            c.write(
+                "HTTP/1.1 206 Partial Content\r\nETag: \"two\"\r\nContent-Range: bytes 700000-1999999/2000000\r\nContent-Length: 1300000\r\n\r\n" +
+                second.substr(700'000));
+        else test::honest(second, "\"two\"")(r, c);
+    });
+    auto got = fetch(request(server.url("/")));
+    ASSERT_TRUE(got) << got.error().what;
+    EXPECT_EQ(got->sha256, storage::sha256_hex(second));
+    EXPECT_EQ(received(), second);
+}
+
+TEST_F(Fetch, AServerThatIgnoresRangesIsReadFromTheStart) {
+    const std::string bytes = content(1'000'000);
+    HttpServer server([&](const HttpRequest& r, const HttpConnection& c) {
+        c.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + (r.number == 0 ? bytes.substr(0, 400'000) : bytes));
+    });
+    auto got = fetch(request(server.url("/")));
+    ASSERT_TRUE(got) << got.error().what;
+    EXPECT_EQ(received(), bytes);
+}
+
+TEST_F(Fetch, AStalledServerIsGivenUpWithWhatHappened) {
+    HttpServer server([](const HttpRequest&, const HttpConnection& c) {
+        c.write("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc");
+        c.stall();
+    });
+    auto what = request(server.url("/"));
+    what.stall_limit = 1s;
+    auto got = fetch(what, 1);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Code::timed_out) << got.error().what;
+    EXPECT_EQ(got.error().what, "no progress for 1 s");
+}
+
+TEST_F(Fetch, AnEndlessBodyStopsAtTheLimit) {
+    HttpServer server([](const HttpRequest&, const HttpConnection& c) {
+        if (!c.write("HTTP/1.1 200 OK\r\n\r\n")) return;
+        while (c.write(std::string(65536, 'e'))) {}
+    });
+    auto what = request(server.url("/"));
+    what.size_max = 1'000'000;
+    auto got = fetch(what);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Code::failed_precondition) << got.error().what;
+    EXPECT_LE(std::filesystem::file_size(target_), 1'000'000u);
+    EXPECT_EQ(server.requests(), 1) << "a wrong size is not retried";
+}
+
+TEST_F(Fetch, AnAnnouncedSizeBeyondTheLimitIsRefusedBeforeTheBody) {
+    HttpServer server([](const HttpRequest&, const HttpConnection& c) { c.write("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nabc"); });
+    auto what = request(server.url("/"));
+    what.size_max = 1'000'000;
+    auto got = fetch(what);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Code::failed_precondition);
+}
+
+TEST_F(Fetch, AnEndlessHeaderIsRefused) {
+    HttpServer server([](const HttpRequest&, const HttpConnection& c) {
+        if (!c.write("HTTP/1.1 200 OK\r\n")) return;
+        while (c.write("X-Filler: " + std::string(1000, 'h') + "\r\n")) {}
+    });
+    auto got = fetch(request(server.url("/")), 1);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Code::failed_precondition) << got.error().what;
+}
+
+TEST_F(Fetch, RedirectsAreFollowedButNotForEver) {
+    const std::string bytes = content(1000);
+    HttpServer server([&](const HttpRequest& r, const HttpConnection& c) {
+        if (r.path == "/good") c.write("HTTP/1.1 302 Found\r\nLocation: /image\r\nContent-Length: 3\r\n\r\nbye");
+        else if (r.path == "/image") test::honest(bytes)(r, c);
+        else c.write("HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n");
+    });
+    ASSERT_TRUE(fetch(request(server.url("/good"))));
+    EXPECT_EQ(received(), bytes);
+    auto got = fetch(request(server.url("/loop")));
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().what, "too many redirects");
+}
+
+TEST_F(Fetch, RedirectsToFilesOrOtherProtocolsAreRefused) {
+    for (const char* location : {"file:///etc/passwd", "gopher://127.0.0.1/", "dict://127.0.0.1:1/x"}) {
+        HttpServer server([&](const HttpRequest&, const HttpConnection& c) {
+            c.write("HTTP/1.1 302 Found\r\nLocation: " + std::string(location) + "\r\nContent-Length: 0\r\n\r\n");
+        });
+        auto got = fetch(request(server.url("/")), 1);
+        ASSERT_FALSE(got);
+        EXPECT_EQ(got.error().code, Code::failed_precondition) << got.error().what;
+    }
+}
+
+TEST_F(Fetch, ARedirectFromElsewhereToThisMachineIsRefused) {
+    if (!own_network_) GTEST_SKIP() << "needs a network namespace of its own (root): a second address is wanted";
+    HttpServer inside(test::honest("secret"));
+    HttpServer outside(
+        [&](const HttpRequest&, const HttpConnection& c) {
+            c.write("HTTP/1.1 302 Found\r\nLocation: " + inside.url("/") + "\r\nContent-Length: 0\r\n\r\n");
+        },
+        "10.9.0.1");
+    auto got = fetch(request(outside.url("/")), 1);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().what, "redirected to a local address");
+    EXPECT_EQ(inside.requests(), 0);
+}
+
+TEST_F(Fetch, TheSecretGoesToItsServerOnly) {
+    std::string first, second;
+    HttpServer other([&](const HttpRequest& r, const HttpConnection& c) {
+        second = r.headers.contains("authorization") ? r.headers.at("authorization") : "none";
+        test::honest("x")(r, c);
+    });
+    HttpServer server([&](const HttpRequest& r, const HttpConnection& c) {
+        first = r.headers.at("authorization");
+        c.write("HTTP/1.1 302 Found\r\nLocation: " + other.url("/") + "\r\nContent-Length: 0\r\n\r\n");
+    });
+    auto what = request(server.url("/"));
+    what.authorization = "Bearer abc";
+    ASSERT_TRUE(fetch(what));
+    EXPECT_EQ(first, "Bearer abc");
+    EXPECT_EQ(second, "none");
+}
+
+TEST_F(Fetch, ABusyServersWishIsRespected) {
+    HttpServer server([](const HttpRequest& r, const HttpConnection& c) {
+        if (r.path == "/soon" && r.number > 0) test::honest("done")(r, c);
+        else c.write("HTTP/1.1 503 Busy\r\nRetry-After: " + std::string(r.path == "/soon" ? "1" : "3600") + "\r\nContent-Length: 0\r\n\r\n");
+    });
+    EXPECT_TRUE(fetch(request(server.url("/soon"))));
+    auto got = fetch(request(server.url("/later")));
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Code::unavailable);
+    EXPECT_EQ(got.error().retry_after, std::chrono::milliseconds{3'600'000});
+    EXPECT_EQ(server.requests(), 3) << "the long wish is the caller's to wait for";
+}
+
+TEST_F(Fetch, ErrorsOfTheServerKeepTheirMeaning) {
+    HttpServer server(
+        [](const HttpRequest& r, const HttpConnection& c) { c.write("HTTP/1.1 " + r.path.substr(1) + " No\r\nContent-Length: 2\r\n\r\nno"); });
+    EXPECT_EQ(fetch(request(server.url("/404"))).error().code, Code::not_found);
+    EXPECT_EQ(fetch(request(server.url("/403"))).error().code, Code::permission_denied);
+    EXPECT_EQ(fetch(request(server.url("/400"))).error().code, Code::failed_precondition);
+    EXPECT_EQ(fetch(request(server.url("/500")), 2).error().code, Code::unavailable);
+    EXPECT_EQ(server.requests(), 5);
+    EXPECT_EQ(received(), "") << "the body of an error is not content";
+    EXPECT_EQ(fetch(request("ftp://127.0.0.1/x")).error().code, Code::unsupported);
+    EXPECT_EQ(fetch(request("file:///etc/passwd")).error().code, Code::unsupported);
+}
+
+TEST_F(Fetch, ALaterCallContinuesWhatACancelledOneLeft) {
+    const std::string bytes = content(3'000'000);
+    std::string range;
+    HttpServer server([&](const HttpRequest& r, const HttpConnection& c) {
+        if (r.number > 0) {
+            range = r.headers.contains("range") ? r.headers.at("range") : "none";
+            test::honest(bytes)(r, c);
+            return;
+        }
+        c.write("HTTP/1.1 200 OK\r\nETag: \"one\"\r\nContent-Length: 3000000\r\n\r\n" + bytes.substr(0, 2'000'000));
+        c.stall();
+    });
+    auto what = request(server.url("/"));
+    what.stall_limit = 60s;
+    auto got = transport()->fetch(
+        what,
+        [this](downloader::FetchProgress p) {
+            if (p.current >= 2'000'000) context_.cancelled_ = true;
+        },
+        context_);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Code::cancelled);
+    context_.cancelled_ = false;
+    got = fetch(what);
+    ASSERT_TRUE(got) << got.error().what;
+    EXPECT_EQ(range, "bytes=2000000-");
+    EXPECT_EQ(got->sha256, storage::sha256_hex(bytes));
+
+    what.start_over = true;
+    ASSERT_TRUE(fetch(what));
+    EXPECT_EQ(range, "none");
+}
+
+/// The only child of this process, when it has one.
+pid_t find_child() {
+    std::ifstream children("/proc/self/task/" + std::to_string(gettid()) + "/children");
+    pid_t child = 0;
+    children >> child;
+    return child;
+}
+
+TEST_F(Fetch, TheProcessHasNoRightsAndKillingItCostsOnlyTheAttempt) {
+    const std::string bytes = content(3'000'000);
+    HttpServer server([&](const HttpRequest& r, const HttpConnection& c) {
+        if (r.number > 0) return test::honest(bytes)(r, c);
+        c.write("HTTP/1.1 200 OK\r\nETag: \"one\"\r\nContent-Length: 3000000\r\n\r\n" + bytes.substr(0, 1'000'000));
+        c.stall();
+    });
+    std::string status, descriptors;
+    bool killed = false;
+    auto what = request(server.url("/"));
+    what.stall_limit = 60s;
+    auto got = transport()->fetch(
+        what,
+        [&](downloader::FetchProgress p) {
+            if (p.current < 1'000'000 || killed) return;
+            const pid_t child = find_child();
+            ASSERT_GT(child, 0);
+            status = storage::read_small_file("/proc/" + std::to_string(child) + "/status", 65536).value_or("");
+            std::error_code ignored;
+            for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(child) + "/fd", ignored)) {
+                const auto link = std::filesystem::read_symlink(entry.path(), ignored).string();
+                descriptors += entry.path().filename().string() + "=" + link + "\n";
+            }
+            killed = true;
+            kill(child, SIGKILL);
+        },
+        context_);
+    ASSERT_TRUE(killed);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Code::unavailable) << got.error().what;
+    EXPECT_NE(status.find("NoNewPrivs:\t1"), std::string::npos) << status;
+    EXPECT_NE(status.find("Seccomp:\t2"), std::string::npos) << status;
+    EXPECT_NE(status.find("CapEff:\t0000000000000000"), std::string::npos) << status;
+    if (geteuid() == 0) {
+        EXPECT_NE(status.find("Uid:\t64901\t64901\t64901\t64901"), std::string::npos) << status;
+    }
+    EXPECT_EQ(descriptors.find("/log"), std::string::npos) << descriptors;
+
+    got = fetch(what);
+    ASSERT_TRUE(got) << got.error().what;
+    EXPECT_EQ(got->sha256, storage::sha256_hex(bytes));
+}
+
+TEST_F(Fetch, KillingTheNodeEndsTheTransferAndTheNextNodeContinuesIt) {
+    const std::string bytes = content(3'000'000);
+    std::atomic<bool> stalled = false;
+    std::string range = "none";
+    HttpServer server([&](const HttpRequest& r, const HttpConnection& c) {
+        if (r.number > 0) {
+            if (r.headers.contains("range")) range = r.headers.at("range");
+            return test::honest(bytes)(r, c);
+        }
+        c.write("HTTP/1.1 200 OK\r\nETag: \"one\"\r\nContent-Length: 3000000\r\n\r\n" + bytes.substr(0, 1'000'000));
+        stalled = true;
+        c.stall();
+    });
+    auto what = request(server.url("/"));
+    what.stall_limit = 60s;
+    const pid_t node = fork();
+    if (node == 0) {
+        (void)fetch(what);
+        _exit(0);
+    }
+    const auto limit = clock_.now() + 20s;
+    const auto saved = [&] {
+        const auto text = storage::read_small_file(storage::progress_path(target_), 4096);
+        const auto point = text ? storage::parse_progress(*text) : std::nullopt;
+        return point && point->offset >= 900'000;
+    };
+    while (!saved() && clock_.now() < limit) usleep(10'000);
+    ASSERT_TRUE(saved());
+    kill(node, SIGKILL);
+    ASSERT_EQ(waitpid(node, nullptr, 0), node);
+    // The orphan goes with its node: the lock on the file is free again.
+    Result<downloader::FetchOutcome> got = fetch(what);
+    while (!got && got.error().retry_after && clock_.now() < limit) {
+        usleep(10'000);
+        got = fetch(what);
+    }
+    ASSERT_TRUE(got) << got.error().what;
+    EXPECT_EQ(range, "bytes=1000000-");
+    EXPECT_EQ(got->sha256, storage::sha256_hex(bytes));
+}
+
+TEST_F(Fetch, AFullDiskIsSaidAndHealsWhenThereIsSpace) {
+    const std::string small = directory_ / "small";
+    std::filesystem::create_directories(small);
+    if (geteuid() != 0 || mount("tmpfs", small.c_str(), "tmpfs", 0, "size=1m") != 0) GTEST_SKIP() << "needs root to mount a small file system";
+    const std::string bytes = content(3'000'000);
+    HttpServer server(test::honest(bytes));
+    auto what = request(server.url("/"));
+    what.target = small + "/blob";
+    auto got = fetch(what);
+    const bool grown = mount("tmpfs", small.c_str(), "tmpfs", MS_REMOUNT, "size=8m") == 0;
+    auto again = fetch(what);
+    umount(small.c_str());
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Code::resource_exhausted) << got.error().what;
+    ASSERT_TRUE(grown);
+    ASSERT_TRUE(again) << again.error().what;
+    EXPECT_EQ(again->sha256, storage::sha256_hex(bytes));
+}
+
+TEST_F(Fetch, VerificationTakesTheNotedDigestOnlyForTheUnchangedFile) {
+    const std::string bytes = content(100'000), sha = storage::sha256_hex(bytes), type = "application/vnd.oci.image.layer.v1.tar";
+    HttpServer server(test::honest(bytes));
+    auto files = storage::make_verify_files(directory_ / "verifier");
+    ASSERT_TRUE(fetch(request(server.url("/"))));
+    auto verified = files->verify({.pending = target_, .sha256 = sha, .media_type = type}, context_);
+    ASSERT_TRUE(verified) << verified.error().what;
+    EXPECT_EQ(verified->size, bytes.size());
+    EXPECT_FALSE(std::filesystem::exists(target_));
+
+    ASSERT_TRUE(fetch(request(server.url("/"))));
+    std::fstream(target_, std::ios::in | std::ios::out | std::ios::binary).put(static_cast<char>(bytes[0] + 1));
+    verified = files->verify({.pending = target_, .sha256 = sha, .media_type = type}, context_);
+    ASSERT_FALSE(verified);
+    EXPECT_EQ(verified.error().code, Code::failed_precondition);
+    EXPECT_NE(verified.error().what.find(" configured " + sha), std::string::npos);
+}
+
+}  // namespace
+}  // namespace eve
