@@ -1,0 +1,34 @@
+#pragma once
+// Between the two files that read the generated messages.
+
+#include <string>
+#include <vector>
+
+#include "core/zedagent/parse.hpp"
+
+namespace org::lfedge::eve::config {
+class EdgeDevConfig;
+class AppInstanceConfig;
+}  // namespace org::lfedge::eve::config
+
+namespace eve::zedagent {
+
+namespace wire = ::org::lfedge::eve::config;
+
+/// "apps[3]".
+std::string at(std::string_view list, int index);
+/// A refusal of the whole config.
+Error refusal(std::string field, std::string what, std::string hint);
+/// The UUID of an object. Errors: invalid_argument - malformed or nil.
+Result<types::Uuid> object_uuid(const std::string& text, const std::string& field);
+/// Text from outside, fit for a sentence.
+std::string shown(std::string_view text);
+
+Status parse_physical_io(const wire::EdgeDevConfig& config, DeviceConfig& out);
+Status parse_networks(const wire::EdgeDevConfig& config, types::Time now, DeviceConfig& out);
+void parse_ports(const wire::EdgeDevConfig& config, types::Time now, DeviceConfig& out);
+Status parse_network_instances(const wire::EdgeDevConfig& config, types::Time now, DeviceConfig& out);
+/// The app's adapters, and what is wrong with them in its Errors. After parse_network_instances.
+void parse_adapters(const wire::AppInstanceConfig& from, const wire::EdgeDevConfig& config, types::AppInstanceConfig& app);
+
+}  // namespace eve::zedagent
