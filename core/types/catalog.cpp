@@ -23,7 +23,7 @@ const std::vector<const TypeInfo*>& all_records() {
         CellularAccessPoint, CertMetaData, CipherBlockStatus, CipherContext, ConfigItemStatus, ConfigItemValue, ConfigItemValueMap,
         ConnectivityProbe, ContentTreeConfig, ContentTreeStatus, ControllerCert, DNSNameToIP, DNSReq, DatastoreConfig,
         DeferredContentDeleteStatus, DeprecatedCellConfig, DeviceNetworkStatus, DeviceOpsCmd, DevicePortConfig,
-        DevicePortConfigList, DhcpConfig, DiskConfig, DiskMetric, DiskStatus, DmiSystemInfo, DomainConfig, DomainMetric,
+        DevicePortConfigList, DhcpConfig, DiskConfig, DiskMetric, DiskStatus, DmiSystemInfo, DomainConfig, DomainMetric, DomainNotes,
         DomainStatus, DownloaderConfig, DownloaderStatus, EdgeNodeCert, EdgeNodeInfo, EncryptionBlock, ErrorAndTime,
         ErrorAndTimeWithSource, ErrorDescription, ErrorEntity, EthVF, FlowRec, FlowScope, GlobalStatus, HostMemory, IOBundleError,
         IPFlow, IPInfo, IPRange, IPRouteConfig, IPRouteInfo, IPRouteStatus, IPTuple, IoAdapter, IoBundle, IoBundleErrorBase,

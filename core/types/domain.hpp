@@ -405,4 +405,15 @@ struct ProcessMetric {
     EVE_RECORD(ProcessMetric)
 };
 
+/// Ours, not EVE's: what somebody at the bench wants to know of a domain and no record of EVE has a place for. Key: the app's UUID.
+struct DomainNotes {
+    Uuid AppUUID;
+    std::vector<std::string> Notes;  ///< what the runtime took away or does without, each one sentence
+    std::string Runtime;             ///< id of the plugin that runs it
+    std::string ConsolePath;         ///< unix socket, or empty
+    std::string ConsoleLogPath;
+    std::string VncAddress;
+    EVE_RECORD(DomainNotes)
+};
+
 }  // namespace eve::types

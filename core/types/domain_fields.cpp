@@ -49,5 +49,6 @@ EVE_DESCRIBE(PhysicalIOAdapter, (), (Ptype, Phylabel, Phyaddr, Logicallabel, Ass
 EVE_DESCRIBE(PhysicalIOAdapterList, (), (Initialized, AdapterList))
 EVE_DESCRIBE(ProcessMetric, (), (Pid, Name, UserProcess, Watched, NumFDs, NumThreads, UserTime, SystemTime, CPUPercent, CreateTime, VMBytes,
     RssBytes, MemoryPercent, Stack))
+EVE_DESCRIBE(DomainNotes, (), (AppUUID, Notes, Runtime, ConsolePath, ConsoleLogPath, VncAddress))
 
 }  // namespace eve::types
