@@ -1,35 +1,8 @@
 #pragma once
-// A descriptor that closes itself.
+// The descriptor of core/loop under this folder's name.
 
-#include <unistd.h>
-
-#include <utility>
+#include "core/loop/unique_fd.hpp"
 
 namespace eve::storage {
-
-class UniqueFd {
-public:
-    UniqueFd() = default;
-    explicit UniqueFd(int fd) : fd_(fd) {}
-    UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    UniqueFd& operator=(UniqueFd&& other) noexcept {
-        if (this != &other) {
-            reset();
-            fd_ = std::exchange(other.fd_, -1);
-        }
-        return *this;
-    }
-    ~UniqueFd() { reset(); }
-
-    int get() const { return fd_; }
-    bool valid() const { return fd_ >= 0; }
-    void reset() {
-        if (fd_ >= 0) ::close(fd_);
-        fd_ = -1;
-    }
-
-private:
-    int fd_ = -1;
-};
-
+using eve::UniqueFd;
 }  // namespace eve::storage

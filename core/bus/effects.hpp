@@ -50,8 +50,8 @@ public:
     virtual Result<StoredTable> peek(const TableId& table) = 0;
     /// Every change is durable (of persistent tables) or has its own error, in the order of `batch`; one group of syncs for all.
     virtual std::vector<Status> commit(const std::vector<StoreChange>& batch) = 0;
-    /// The record's file is out of the way of the next load, kept for a person to look at.
-    virtual Status set_aside(const TableId& table, const std::string& key) = 0;
+    /// The record's file is out of the way of the next load, kept for a person to look at. What its .bak held takes its place and is returned.
+    virtual Result<std::optional<std::string>> set_aside(const TableId& table, const std::string& key) = 0;
 };
 
 }  // namespace eve::bus

@@ -120,6 +120,7 @@ public:
 
 private:
     void load();
+    Value read(const std::string& key, std::string json);
     void serve();
     void leave();
     void store(Journal::Entry entry);

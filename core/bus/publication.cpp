@@ -33,18 +33,28 @@ void Publication::load() {
     }
     for (const auto& problem : stored->problems) log.write(Level::warn, "bus.file_damaged", {{"topic", id_.name()}, {"problem", problem}});
     engine_.journal->overlay(id_, *stored);
-    for (const auto& [key, json] : stored->records) {
-        std::shared_ptr<void> value = type_.make();
-        if (const auto read = from_json(type_, json, value.get()); !read) {
-            log.write(Level::warn, "bus.file_damaged", {{"topic", id_.name()}, {"key", key}, {"problem", read.error().what}});
-            if (const auto aside = engine_.deps.store->set_aside(id_, key); !aside)
-                log.write(Level::warn, "bus.set_aside_failed", {{"topic", id_.name()}, {"key", key}, {"error", aside.error().what}});
-            continue;
-        }
+    for (auto& [key, json] : stored->records) {
+        auto value = read(key, json);
+        if (!value) continue;
         table_->set(key, value);
-        visible_[key] = value;
+        visible_[key] = std::move(value);
     }
     counter_ = visible_counter_ = stored->restart_counter;
+}
+
+// A damaged record gives way to its previous version, if there is one that can be read, and stops nothing else.
+Value Publication::read(const std::string& key, std::string json) {
+    auto& log = engine_.deps.log;
+    for (;;) {
+        std::shared_ptr<void> value = type_.make();
+        const auto parsed = from_json(type_, json, value.get());
+        if (parsed) return value;
+        log.write(Level::warn, "bus.file_damaged", {{"topic", id_.name()}, {"key", key}, {"problem", parsed.error().what}});
+        auto previous = engine_.deps.store->set_aside(id_, key);
+        if (!previous) log.write(Level::warn, "bus.set_aside_failed", {{"topic", id_.name()}, {"key", key}, {"error", previous.error().what}});
+        if (!previous || !*previous) return nullptr;
+        json = std::move(**previous);
+    }
 }
 
 void Publication::serve() {

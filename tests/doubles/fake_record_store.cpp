@@ -24,10 +24,10 @@ std::vector<Status> FakeRecordStore::commit(const std::vector<bus::StoreChange>&
     return results;
 }
 
-Status FakeRecordStore::set_aside(const bus::TableId& table, const std::string& key) {
+Result<std::optional<std::string>> FakeRecordStore::set_aside(const bus::TableId& table, const std::string& key) {
     tables[table].records.erase(key);
     aside.insert({table, key});
-    return {};
+    return std::optional<std::string>{};
 }
 
 void FakeRecordStore::reboot() {

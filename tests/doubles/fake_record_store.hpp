@@ -16,7 +16,7 @@ public:
     Result<bus::StoredTable> load(const bus::TableId& table) override;
     Result<bus::StoredTable> peek(const bus::TableId& table) override { return load(table); }
     std::vector<Status> commit(const std::vector<bus::StoreChange>& batch) override;
-    Status set_aside(const bus::TableId& table, const std::string& key) override;
+    Result<std::optional<std::string>> set_aside(const bus::TableId& table, const std::string& key) override;
 
     /// The machine lost power and came back: /run is empty.
     void reboot();

@@ -1,0 +1,148 @@
+#include "storage/record_store.hpp"
+
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "tests/doubles/temp_dir.hpp"
+
+namespace eve::storage {
+namespace {
+
+using bus::StoreChange;
+using bus::TableId;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::Pair;
+using testing::SizeIs;
+
+class RecordFiles : public testing::Test {
+protected:
+    TempDir temp;
+    RecordStore store{Root{temp.string()}};
+    const TableId plain{.agent = "zedmanager", .topic = "DomainConfig"};
+    const TableId scoped{.agent = "volumemgr", .scope = "AppImg", .topic = "DownloaderConfig"};
+    const TableId durable{.agent = "zedmanager", .topic = "UuidToNum", .persistent = true};
+    const TableId global{.agent = "", .topic = "DevicePortConfig"};
+
+    void put(const TableId& table, const std::string& key, const std::string& json) {
+        for (const auto& result : store.commit({{.kind = StoreChange::Kind::put, .table = table, .key = key, .json = json}}))
+            ASSERT_TRUE(result) << result.error().what;
+    }
+    void mark(const TableId& table, int counter) {
+        for (const auto& result : store.commit({{.kind = StoreChange::Kind::marker, .table = table, .counter = counter}})) ASSERT_TRUE(result);
+    }
+    std::filesystem::path file(const std::string& name) const { return temp.path() / name; }
+    std::string content(const std::string& name) const {
+        std::ifstream in(file(name));
+        return {std::istreambuf_iterator<char>(in), {}};
+    }
+    void overwrite(const std::string& name, const std::string& text) const { std::ofstream(file(name)) << text; }
+};
+
+TEST_F(RecordFiles, LieWhereEvePutsThemAndArePrivate) {
+    put(plain, "k", "{1}");
+    put(scoped, "k", "{2}");
+    put(durable, "k", "{3}");
+    put(global, "k", "{4}");
+    mark(plain, 3);
+    EXPECT_EQ(content("run/zedmanager/DomainConfig/k.json"), "{1}");
+    EXPECT_EQ(content("run/volumemgr/AppImg/DownloaderConfig/k.json"), "{2}");
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/k.json"), "{3}");
+    EXPECT_EQ(content("run/global/DevicePortConfig/k.json"), "{4}");
+    EXPECT_EQ(content("run/zedmanager/DomainConfig/restarted"), "3");
+    struct stat facts {};
+    ASSERT_EQ(::stat(file("run/zedmanager/DomainConfig").c_str(), &facts), 0);
+    EXPECT_EQ(facts.st_mode & 07777U, 0700U);
+    ASSERT_EQ(::stat(file("run/zedmanager/DomainConfig/k.json").c_str(), &facts), 0);
+    EXPECT_EQ(facts.st_mode & 07777U, 0600U);
+}
+
+TEST_F(RecordFiles, AreReadBack) {
+    put(plain, "a", "{}");
+    put(plain, "", "{0}");
+    mark(plain, 7);
+    const auto stored = store.load(plain);
+    ASSERT_TRUE(stored);
+    EXPECT_THAT(stored->records, ElementsAre(Pair("", "{0}"), Pair("a", "{}")));
+    EXPECT_EQ(stored->restart_counter, 7);
+    EXPECT_THAT(store.load(scoped)->records, IsEmpty());
+}
+
+TEST_F(RecordFiles, AMarkerThatIsNoNumberCountsAsOneAndZeroIsNoFile) {
+    put(plain, "a", "{}");
+    for (const auto* text : {"", "x", "1x", "99999999999999"}) {
+        overwrite("run/zedmanager/DomainConfig/restarted", text);
+        EXPECT_EQ(store.load(plain)->restart_counter, 1) << text;
+    }
+    mark(plain, 0);
+    EXPECT_FALSE(std::filesystem::exists(file("run/zedmanager/DomainConfig/restarted")));
+    EXPECT_EQ(store.load(plain)->restart_counter, 0);
+}
+
+TEST_F(RecordFiles, AMissingOrEmptyPersistentFileIsRecoveredFromItsBak) {
+    for (const auto* key : {"missing", "empty"}) {
+        put(durable, key, "{1}");
+        put(durable, key, "{2}");
+    }
+    std::filesystem::remove(file("persist/status/zedmanager/UuidToNum/missing.json"));
+    overwrite("persist/status/zedmanager/UuidToNum/empty.json", "");
+    EXPECT_THAT(store.peek(durable)->records, ElementsAre(Pair("empty", "{1}"), Pair("missing", "{1}")));
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/empty.json"), "");
+    const auto stored = store.load(durable);
+    EXPECT_THAT(stored->records, ElementsAre(Pair("empty", "{1}"), Pair("missing", "{1}")));
+    EXPECT_THAT(stored->problems, SizeIs(2));
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/missing.json"), "{1}");
+}
+
+TEST_F(RecordFiles, ARemovedRecordDoesNotComeBackFromItsBak) {
+    put(durable, "k", "{1}");
+    put(durable, "k", "{2}");
+    ASSERT_TRUE(store.commit({{.kind = StoreChange::Kind::remove, .table = durable, .key = "k"}}).front());
+    EXPECT_THAT(store.load(durable)->records, IsEmpty());
+}
+
+TEST_F(RecordFiles, AFileThatCannotBeUsedIsMovedAsideAndTheOthersAreRead) {
+    put(plain, "good", "{}");
+    put(plain, "empty", "{}");
+    overwrite("run/zedmanager/DomainConfig/empty.json", "");
+    std::filesystem::create_directory(file("run/zedmanager/DomainConfig/dir.json"));
+    overwrite("run/zedmanager/DomainConfig/README", "not a record");
+    const auto stored = store.load(plain);
+    EXPECT_THAT(stored->records, ElementsAre(Pair("good", "{}")));
+    EXPECT_THAT(stored->problems, SizeIs(2));
+    EXPECT_TRUE(std::filesystem::exists(file("run/zedmanager/DomainConfig/empty.json.damaged")));
+    EXPECT_THAT(store.load(plain)->problems, IsEmpty());
+}
+
+TEST_F(RecordFiles, SettingAsideBringsThePreviousVersionBackOnce) {
+    put(durable, "k", "{1}");
+    put(durable, "k", "broken");
+    EXPECT_EQ(*store.set_aside(durable, "k"), std::optional<std::string>("{1}"));
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/k.json"), "{1}");
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/k.json.damaged"), "broken");
+    EXPECT_EQ(*store.set_aside(durable, "k"), std::nullopt);
+    EXPECT_THAT(store.load(durable)->records, IsEmpty());
+}
+
+TEST_F(RecordFiles, AKeyIsCutAtItsFirstSuffix) {
+    put(plain, "a", "{}");
+    overwrite("run/zedmanager/DomainConfig/b.json.json", "{}");
+    EXPECT_THAT(store.peek(plain)->records, ElementsAre(Pair("a", "{}")));
+}
+
+TEST_F(RecordFiles, AnUnwritableTableIsAnErrorOfItsOwnChangesOnly) {
+    std::filesystem::create_directories(file("run/zedmanager"));
+    overwrite("run/zedmanager/DomainConfig", "a file where the directory belongs");
+    const auto results = store.commit({{.kind = StoreChange::Kind::put, .table = plain, .key = "a", .json = "{}"},
+                                       {.kind = StoreChange::Kind::put, .table = durable, .key = "a", .json = "{}"}});
+    ASSERT_THAT(results, SizeIs(2));
+    EXPECT_EQ(results[0].error().code, Code::failed_precondition);
+    EXPECT_FALSE(results[0].error().hint.empty());
+    EXPECT_TRUE(results[1]);
+}
+
+}  // namespace
+}  // namespace eve::storage
