@@ -109,6 +109,7 @@ public:
     const TableId& id() const override { return id_; }
     const TypeInfo& type() const override { return type_; }
     std::vector<std::string> keys() const override;
+    bool contains(const std::string& key) const override { return visible_.contains(key); }
     std::optional<std::string> json(const std::string& key) const override;
     int restart_counter() const override { return visible_counter_; }
     Value find(const std::string& key) const;
@@ -160,6 +161,7 @@ public:
     void remove(const std::string& key) override;
     void complete() override;
     void restarted(int counter) override;
+    std::optional<std::string> last(const std::string& key) const override;
 
     const TableId& id() const { return id_; }
     const Table& table() const { return *table_; }

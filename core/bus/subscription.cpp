@@ -173,6 +173,12 @@ void Subscription::restarted(int counter) {
     if (!stopped_ && handlers_.restarted) handlers_.restarted(counter);
 }
 
+std::optional<std::string> Subscription::last(const std::string& key) const {
+    const auto value = table_->find(key);
+    if (!value) return std::nullopt;
+    return to_json(type_, value.get());
+}
+
 void Subscription::sweep() {
     ++suspicion_;
     for (const auto& key : std::exchange(suspects_, {})) remove(key);

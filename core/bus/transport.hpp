@@ -21,6 +21,7 @@ public:
     virtual const TableId& id() const = 0;
     virtual const TypeInfo& type() const = 0;
     virtual std::vector<std::string> keys() const = 0;
+    virtual bool contains(const std::string& key) const = 0;
     virtual std::optional<std::string> json(const std::string& key) const = 0;  ///< nothing: no such record
     virtual int restart_counter() const = 0;
 };
@@ -43,6 +44,8 @@ public:
     virtual void remove(const std::string& key) = 0;
     virtual void complete() = 0;
     virtual void restarted(int counter) = 0;
+    /// The record as it was told last.
+    virtual std::optional<std::string> last(const std::string& key) const = 0;
 };
 
 /// What keeps a subscription fed, until destroyed. [loop]

@@ -129,8 +129,9 @@ Result<Message> parse(std::string_view datagram) {
 
 Status check_size(const TypeInfo& type, std::string_view key, std::string_view json) {
     const auto encoded = [](std::size_t bytes) { return (bytes + 2) / 3 * 4; };
+    const auto message = [&](std::size_t size) { return sizeof("update") + type.name.size() + 1 + encoded(key.size()) + 1 + encoded(size); };
     std::size_t size = json.size();
-    if (!type.large_fields.empty()) {
+    if (message(size) >= message_limit && !type.large_fields.empty()) {
         std::size_t largest = 0;
         auto small = rewrite_members(json, large_tag, [&largest](JsonMember member) -> Result<std::optional<JsonMember>> {
             largest = std::max(largest, member.value.size());
@@ -144,7 +145,7 @@ Status check_size(const TypeInfo& type, std::string_view key, std::string_view j
             return Error{.code = Code::resource_exhausted, .what = "a large field of " + std::to_string(largest) + " bytes; the limit is 1 MiB"};
         size = small->size();
     }
-    const auto total = sizeof("update") + type.name.size() + 1 + encoded(key.size()) + 1 + encoded(size);
+    const auto total = message(size);
     if (total < message_limit) return {};
     return Error{.code = Code::resource_exhausted,
                  .what = "a message of " + std::to_string(total) + " bytes; it must be shorter than " + std::to_string(message_limit)};
