@@ -1,0 +1,241 @@
+#include "core/plugin/registry.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "eve/sdk/codec.hpp"
+#include "eve/sdk/kept_process.hpp"
+
+namespace eve::plugin {
+namespace {
+
+constexpr auto call_limit = std::chrono::seconds{30};
+constexpr std::size_t files_max = 64;
+
+/// The order of a node whose operator says nothing. mock is only used when it is named.
+const std::vector<std::string> built_in_order = {"xen", "kvm", "containerd"};
+
+std::string trimmed(std::string text) {
+    const auto blank = [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; };
+    while (!text.empty() && blank(text.back())) text.pop_back();
+    while (!text.empty() && blank(text.front())) text.erase(0, 1);
+    return text;
+}
+
+}  // namespace
+
+std::string_view to_string(PluginState state) {
+    switch (state) {
+        case PluginState::used: return "used";
+        case PluginState::spare: return "spare";
+        case PluginState::declined: return "declined";
+        case PluginState::broken: return "broken";
+        case PluginState::refused: return "refused";
+        case PluginState::quarantined: return "quarantined";
+        case PluginState::not_asked: return "not_asked";
+    }
+    return "not_asked";
+}
+
+struct Registry::Entry {
+    PluginStatus status;
+    PluginSettings settings;
+    Inspection seen;
+    std::unique_ptr<NodeHost> host;
+    std::unique_ptr<Plugin> plugin;            // before the host it uses
+    std::unique_ptr<HypervisorClient> client;  // before the plugin it uses
+};
+
+Registry::Registry(RegistryOptions options, Deps deps) : options_(std::move(options)), deps_(std::move(deps)) {}
+Registry::~Registry() = default;
+
+std::vector<std::string> Registry::wanted() const {
+    if (!options_.order.empty()) return options_.order;
+    const auto file = sdk::detail::read_small_file(AT_FDCWD, options_.hypervisor_type_file.c_str());
+    auto type = file ? trimmed(*file) : std::string();
+    if (type.empty()) return built_in_order;
+    // The file names the hypervisor; containers run beside any.
+    std::vector<std::string> order{std::move(type)};
+    if (order[0] != "containerd") order.emplace_back("containerd");
+    return order;
+}
+
+void Registry::open() {
+    const auto order = wanted();
+    std::set<std::string> names;
+    std::vector<std::unique_ptr<Entry>> found;
+    for (const auto& directory : options_.directories) {
+        std::vector<std::string> files;
+        std::error_code failure;
+        for (const auto& file : std::filesystem::directory_iterator(directory, failure))
+            if (file.path().extension() == ".so" && files.size() < files_max) files.push_back(file.path().string());
+        if (failure) deps_.log.write(Level::warn, "plugins.directory_unreadable", {{"directory", directory}, {"error", failure.message()}});
+        std::sort(files.begin(), files.end());
+        for (const auto& file : files) {
+            auto name = std::filesystem::path(file).stem().string();
+            if (!names.insert(name).second) continue;
+            auto entry = std::make_unique<Entry>();
+            entry->status.name = std::move(name);
+            entry->status.file = file;
+            found.push_back(std::move(entry));
+        }
+    }
+    const auto rank = [&](const std::unique_ptr<Entry>& entry) {
+        return std::find(order.begin(), order.end(), entry->status.name) - order.begin();
+    };
+    std::stable_sort(found.begin(), found.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+    for (const auto& name : order)
+        if (!names.contains(name)) deps_.log.write(Level::info, "plugin.not_installed", {{"plugin", name}});
+    entries_ = std::move(found);
+    for (auto& entry : entries_) {
+        if (std::find(order.begin(), order.end(), entry->status.name) == order.end()) {
+            entry->status.reason = "not in the order of plugins";
+            continue;
+        }
+        consider(*entry);
+        const auto& status = entry->status;
+        const bool trouble = status.state != PluginState::used && status.state != PluginState::spare && status.state != PluginState::declined;
+        deps_.log.write(trouble ? Level::error : Level::info, "plugin.considered",
+                        {{"plugin", status.name}, {"state", to_string(status.state)}, {"reason", status.reason}, {"hint", status.hint}});
+    }
+}
+
+void Registry::consider(Entry& entry) {
+    auto& status = entry.status;
+    if (const auto at = options_.plugins.find(status.name); at != options_.plugins.end()) entry.settings = at->second;
+    status.isolation = entry.settings.isolation.value_or(options_.isolation);
+    const auto give_up = [&](PluginState state, const Error& error) {
+        status.state = state;
+        status.reason = error.what;
+        status.hint = error.hint;
+    };
+    auto host = NodeHost::open({.plugin = status.name,
+                                .node = options_.node,
+                                .version = options_.version,
+                                .state_dir = options_.state_dir + "/" + status.name,
+                                .run_dir = options_.run_dir + "/" + status.name,
+                                .sysfs = options_.sysfs,
+                                .config = entry.settings.config,
+                                .guest_uid = options_.guest_uid,
+                                .guest_gid = options_.guest_gid,
+                                .keeper = options_.keeper},
+                               {.log = deps_.log, .on_event = [this, name = status.name](DomainEvent event) {
+                                    if (deps_.on_event) deps_.on_event(name, std::move(event));
+                                }});
+    if (!host) return give_up(PluginState::broken, host.error());
+    entry.host = std::move(*host);
+
+    const Loader loader({.plugin_host = options_.plugin_host,
+                         .cache_dir = options_.run_dir + "/.seen",
+                         .own_user_allowed = options_.own_user_allowed});
+    Refusal refusal;
+    auto seen = loader.look_into(status.file, *entry.host, refusal);
+    if (!seen) return give_up(refusal.quarantined ? PluginState::quarantined : PluginState::refused, refusal.error);
+    entry.seen = std::move(*seen);
+    status.identity = entry.seen.identity;
+    status.modes = entry.seen.description.modes;
+    status.reason = entry.seen.probe.reason;
+    status.notes = entry.seen.probe.notes;
+    if (entry.seen.probe.verdict == ProbeVerdict::declined) status.state = PluginState::declined;
+    else if (entry.seen.probe.verdict != ProbeVerdict::supported) status.state = PluginState::broken;
+    else {
+        const auto& modes = status.modes;
+        const bool adds = std::any_of(modes.begin(), modes.end(), [&](VirtualizationMode mode) { return for_mode(mode) == nullptr; });
+        if (!adds) {
+            status.state = PluginState::spare;
+            return;
+        }
+        if (auto opened = use(entry); !opened) return give_up(PluginState::broken, opened.error());
+        status.state = PluginState::used;
+    }
+}
+
+Status Registry::use(Entry& entry) {
+    const OpenOptions open{.file = entry.status.file,
+                           .host = *entry.host,
+                           .calls_in_flight_max = entry.seen.description.limits.calls_in_flight_max};
+    const auto on_change = [this, name = entry.status.name](const std::string& why) {
+        deps_.log.write(why.empty() ? Level::info : Level::error, why.empty() ? "plugin.back" : "plugin.died", {{"plugin", name}, {"reason", why}});
+        if (deps_.on_change) deps_.on_change(name, why);
+    };
+    auto plugin = entry.status.isolation == Isolation::in_process
+                      ? open_in_process(open)
+                      : open_isolated(open, {.executable = options_.plugin_host, .on_change = on_change});
+    if (!plugin) return std::move(plugin).error();
+    auto client = HypervisorClient::connect(**plugin, TimedCall(call_limit));
+    if (!client) return std::move(client).error();
+    entry.plugin = std::move(*plugin);
+    entry.client = std::move(*client);
+    return {};
+}
+
+Hypervisor* Registry::for_mode(VirtualizationMode mode) const {
+    for (const auto& entry : entries_) {
+        if (!entry->client) continue;
+        const auto& modes = entry->status.modes;
+        if (std::find(modes.begin(), modes.end(), mode) != modes.end()) return entry->client.get();
+    }
+    return nullptr;
+}
+
+std::vector<Registry::Used> Registry::used() const {
+    std::vector<Used> all;
+    for (const auto& entry : entries_)
+        if (entry->client)
+            all.push_back({.name = entry->status.name,
+                           .hypervisor = entry->client.get(),
+                           .description = &entry->client->description(),
+                           .probe = entry->seen.probe});
+    return all;
+}
+
+std::vector<PluginStatus> Registry::status() const {
+    std::vector<PluginStatus> all;
+    for (const auto& entry : entries_) {
+        all.push_back(entry->status);
+        if (!entry->plugin) continue;
+        all.back().host_pid = entry->plugin->host_pid();
+        all.back().generation = entry->plugin->generation();
+        all.back().trouble = entry->plugin->trouble();
+    }
+    return all;
+}
+
+std::string to_json(const std::vector<PluginStatus>& plugins) {
+    auto all = nlohmann::json::array();
+    for (const auto& plugin : plugins) {
+        auto modes = nlohmann::json::array();
+        for (const auto mode : plugin.modes) modes.push_back(boost::describe::enum_to_string(mode, "unknown"));
+        all.push_back({{"name", plugin.name},
+                       {"file", plugin.file},
+                       {"state", to_string(plugin.state)},
+                       {"reason", plugin.reason},
+                       {"hint", plugin.hint},
+                       {"notes", plugin.notes},
+                       {"id", plugin.identity.id},
+                       {"version", plugin.identity.version},
+                       {"built_with", plugin.identity.built_with},
+                       {"modes", std::move(modes)},
+                       {"isolation", plugin.isolation == Isolation::process ? "process" : "in_process"},
+                       {"host_pid", plugin.host_pid},
+                       {"opened", plugin.generation},
+                       {"trouble", plugin.trouble}});
+    }
+    return sdk::detail::text_of(all);
+}
+
+std::string find_helper(const std::string& name) {
+    std::error_code failure;
+    const auto own = std::filesystem::read_symlink("/proc/self/exe", failure).parent_path();
+    for (const auto& candidate : {own / name, own.parent_path() / "libexec" / "evenode" / name})
+        if (::access(candidate.c_str(), X_OK) == 0) return candidate.string();
+    return (own / name).string();
+}
+
+}  // namespace eve::plugin
