@@ -97,8 +97,9 @@ private:
                     return refusal(path, "must be a time", "write it as 2026-01-31T12:00:00Z");
                 return std::nullopt;
             case Field::CPPTYPE_STRING:
-                return kind == pb::Value::kStringValue ? std::nullopt
-                                                       : std::optional(mismatch(path, field.type() == Field::TYPE_BYTES ? "base64 text" : "a text", value));
+                return kind == pb::Value::kStringValue
+                           ? std::nullopt
+                           : std::optional(mismatch(path, field.type() == Field::TYPE_BYTES ? "base64 text" : "a text", value));
             case Field::CPPTYPE_BOOL: return kind == pb::Value::kBoolValue ? std::nullopt : std::optional(mismatch(path, "true or false", value));
             case Field::CPPTYPE_ENUM: return enumeration(*field.enum_type(), value, path);
             case Field::CPPTYPE_INT32: return integer<std::int32_t>(value, path);
@@ -124,7 +125,8 @@ private:
         constexpr auto min = std::numeric_limits<Integer>::min();
         constexpr auto max = std::numeric_limits<Integer>::max();
         const auto wrong = [&] {
-            return refusal(path, "must be a whole number of " + std::to_string(min) + " to " + std::to_string(max), "correct the value of this field");
+            return refusal(path, "must be a whole number of " + std::to_string(min) + " to " + std::to_string(max),
+                           "correct the value of this field");
         };
         if (value.kind_case() == pb::Value::kNumberValue) {
             const double number = value.number_value();
@@ -262,7 +264,8 @@ Status parse_content_trees(const wire::EdgeDevConfig& config, DeviceConfig& out)
         for (char& c : tree.ContentSha256)
             if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
         if (!tree.ContentSha256.empty() && !is_sha256(tree.ContentSha256))
-            return refusal(field + ".sha256", "\"" + shown(from.sha256()) + "\" is no SHA-256", "give the 64 hexadecimal digits that sha256sum prints");
+            return refusal(field + ".sha256", "\"" + shown(from.sha256()) + "\" is no SHA-256",
+                           "give the 64 hexadecimal digits that sha256sum prints");
         tree.MaxDownloadSize = from.maxsizebytes();
         tree.GenerationCounter = from.generation_count();
         tree.DisplayName = from.displayname();
@@ -415,7 +418,8 @@ Status parse_volume_refs(const wire::AppInstanceConfig& from, const std::map<typ
         auto id = object_uuid(ref.uuid(), place);
         if (!id) return std::move(id).error();
         const auto generation = generations.find(*id);
-        if (generation == generations.end()) return refusal(place, "there is no volume " + id->to_string(), "add it to volumes, or name one of those");
+        if (generation == generations.end())
+            return refusal(place, "there is no volume " + id->to_string(), "add it to volumes, or name one of those");
         if (generation->second != ref.generationcount())
             app.Errors.push_back("volume " + id->to_string() + " is wanted in generation " + std::to_string(ref.generationcount()) +
                                  ", but the config makes generation " + std::to_string(generation->second));

@@ -56,7 +56,8 @@ Result<std::vector<std::string>> ntp_servers(const wire_common::ipspec& ip) {
     if (!ip.ntp().empty()) out.push_back(ip.ntp());
     out.insert(out.end(), ip.more_ntp().begin(), ip.more_ntp().end());
     for (const auto& server : out)
-        if (!is_host_name(server) && !IpAddress::parse(server)) return wrong("ntp: \"" + shown(server) + "\" is neither a host name nor an IP address");
+        if (!is_host_name(server) && !IpAddress::parse(server))
+            return wrong("ntp: \"" + shown(server) + "\" is neither a host name nor an IP address");
     return out;
 }
 
@@ -364,7 +365,8 @@ std::vector<types::DNSNameToIP> static_dns(const wire::NetworkInstanceConfig& fr
 
 Status parse_instance_ip(const wire_common::ipspec& ip, types::NetworkInstanceConfigFields& out) {
     auto subnet = types::IpNet::parse(ip.subnet());
-    if (!subnet) return wrong(ip.subnet().empty() ? "subnet is missing" : "subnet: \"" + shown(ip.subnet()) + "\" is no network; write it as 10.1.0.0/24");
+    if (!subnet)
+        return wrong(ip.subnet().empty() ? "subnet is missing" : "subnet: \"" + shown(ip.subnet()) + "\" is no network; write it as 10.1.0.0/24");
     subnet->IP = first_address(*subnet);
     out.Subnet = *std::move(subnet);
     out.DomainName = ip.domain();

@@ -148,21 +148,23 @@ TEST(Parse, WhatCannotBeAConfigIsRefusedWithTheFieldNamed) {
         {"{}", "id.uuid", "missing"},
         {replaced(good, test::device_uuid, "not-a-uuid"), "id.uuid", "\"not-a-uuid\" is no UUID"},
         {replaced(good, test::device_uuid, "00000000-0000-0000-0000-000000000000"), "id.uuid", "nil"},
-        {replaced(good, "\"activate\": true,\n      \"fixed", "\"activate\": \"yes\",\n      \"fixed"), "apps[0].activate", "must be true or false, not a text"},
+        {replaced(good, "\"activate\": true,\n      \"fixed", "\"activate\": \"yes\",\n      \"fixed"), "apps[0].activate",
+         "must be true or false, not a text"},
         {replaced(good, "262144", "\"a lot\""), "apps[0].fixedresources.memory", "whole number of 0 to 4294967295"},
         {replaced(good, "262144", "-1"), "apps[0].fixedresources.memory", "whole number"},
         {replaced(good, "262144", "4294967296"), "apps[0].fixedresources.memory", "whole number"},
         {replaced(good, "262144", "1.5"), "apps[0].fixedresources.memory", "whole number"},
         {replaced(good, "\"HVM\"", "\"HVMX\""), "apps[0].fixedresources.virtualizationMode", "\"HVMX\" is no VmMode"},
-        {replaced(good, "{\"memory\": 262144, \"vcpus\": 1, \"virtualizationMode\": \"HVM\"}", "7"), "apps[0].fixedresources", "must be an object, not a number"},
+        {replaced(good, "{\"memory\": 262144, \"vcpus\": 1, \"virtualizationMode\": \"HVM\"}", "7"), "apps[0].fixedresources",
+         "must be an object, not a number"},
         {with(R"("apps":{})"), "apps", "must be a list, not an object"},
         {with(R"("apps":[[]])"), "apps[0]", "must be an object, not a list"},
         {with(R"("deviceIoList":[{"phylabel":"a","phyaddrs":[]}])"), "deviceIoList[0].phyaddrs", "must be an object"},
         {with(R"("configTimestamp":"yesterday")"), "configTimestamp", "must be a time"},
         {with(R"("apps":[{"displayname":"x"}])"), "apps[0].uuidandversion.uuid", "missing"},
         {replaced(good, test::app_uuid, "30994bfe"), "apps[0].uuidandversion.uuid", "is no UUID"},
-        {replaced(good, std::string("[\n        {\"uuid\": \"") + test::volume_uuid, "[\n        {\"uuid\": \"" + other), "apps[0].volumeRefList[0].uuid",
-         "there is no volume 11111111"},
+        {replaced(good, std::string("[\n        {\"uuid\": \"") + test::volume_uuid, "[\n        {\"uuid\": \"" + other),
+         "apps[0].volumeRefList[0].uuid", "there is no volume 11111111"},
         {replaced(good, std::string("\"downloadContentTreeID\": \"") + test::content_uuid, "\"downloadContentTreeID\": \"" + other),
          "volumes[0].origin.downloadContentTreeID", "there is no content tree 11111111"},
         {replaced(good, std::string("[\"") + test::datastore_uuid, "[\"" + other), "contentInfo[0].dsIdsList[0]", "there is no datastore 11111111"},
@@ -245,8 +247,10 @@ TEST(ParseNetworkInstance, MistakesStayWithTheInstance) {
         {R"("instType":2)", "needs ipType"},
         {R"("instType":1,"vlanAccessPorts":[{"vlanId":4095,"accessPort":"x"}])", "out of range"},
         {R"("instType":2,"ipType":1,"ip":{"subnet":"10.1.0.0/24"},"staticRoutes":[{"gateway":"10.1.0.9"}])", "is no network"},
-        {R"("instType":2,"ipType":1,"ip":{"subnet":"10.1.0.0/24"},"staticRoutes":[{"destinationNetwork":"10.9.0.0/16"}])", "needs a gateway or a port"},
-        {R"("instType":2,"ipType":1,"ip":{"subnet":"10.1.0.0/24"},"staticRoutes":[{"destinationNetwork":"10.9.0.0/16","gateway":"0.0.0.0"}])", "unspecified"},
+        {R"("instType":2,"ipType":1,"ip":{"subnet":"10.1.0.0/24"},"staticRoutes":[{"destinationNetwork":"10.9.0.0/16"}])",
+         "needs a gateway or a port"},
+        {R"("instType":2,"ipType":1,"ip":{"subnet":"10.1.0.0/24"},"staticRoutes":[{"destinationNetwork":"10.9.0.0/16","gateway":"0.0.0.0"}])",
+         "unspecified"},
         {R"("instType":2,"ipType":1,"ip":{"subnet":"10.1.0.0/24"},"staticRoutes":[{"destinationNetwork":"10.9.0.0/16","port":"p",
             "probe":{"customProbe":{"probeMethod":2,"probeEndpoint":{"host":"example.com","port":80}}}}])",
          "is no IP address"},
@@ -291,7 +295,8 @@ TEST(ParsePorts, MistakesStayWithThePortAndTheList) {
         {port(R"({"name":"wan","uplink":true,"networkUUID":"11111111-2222-3333-4444-555555555555"})"), "there is no network 11111111"},
         {port(R"({"name":"wan","uplink":true,"addr":"x",)" + id + "}"), "is no IP address"},
         {port(R"({"name":"wan","uplink":true,)" + id + "}", R"("type":4,"ip":{"dhcp":1,"subnet":"10.0.0.0/24"})"), "static port needs addr"},
-        {port(R"({"name":"wan","uplink":true,"addr":"10.9.0.1",)" + id + "}", R"("type":4,"ip":{"dhcp":1,"subnet":"10.0.0.0/24"})"), "is not in its network"},
+        {port(R"({"name":"wan","uplink":true,"addr":"10.9.0.1",)" + id + "}", R"("type":4,"ip":{"dhcp":1,"subnet":"10.0.0.0/24"})"),
+         "is not in its network"},
         {port(R"({"name":"wan","uplink":true,)" + id + "}", R"("type":4,"ip":{"dhcp":2})"), "needs dhcp Client or Static"},
         {port(R"({"name":"wan","uplink":true,)" + id + "}", R"("type":14,"ip":{"dhcp":4})"), "type 14 is not supported"},
         {port(R"({"name":"wan","uplink":true,)" + id + "}", R"("type":4,"ip":{"dhcp":4,"gateway":"x"})"), "is no IP address"},
@@ -369,8 +374,8 @@ TEST(ParseApps, AVolumeWantedInAnotherGenerationIsAnErrorOfTheApp) {
 
 TEST(ParseApps, AdaptersAreOrderedByTheFirstRuleNumberOrByTheirOwnOrder) {
     const std::string net = std::string("\"networkId\":\"") + test::instance_uuid + "\"";
-    const auto list = R"("interfaces":[{"name":"c","interfaceOrder":1,"acls":[{"id":0},{"id":9}],)" + net + R"(},{"name":"a","interfaceOrder":3,)" + net +
-                      R"(},{"name":"b","interfaceOrder":2,"acls":[{"id":4}],)" + net + "}]";
+    const auto list = R"("interfaces":[{"name":"c","interfaceOrder":1,"acls":[{"id":0},{"id":9}],)" + net + R"(},{"name":"a","interfaceOrder":3,)" +
+                      net + R"(},{"name":"b","interfaceOrder":2,"acls":[{"id":4}],)" + net + "}]";
     const auto names = [](const types::AppInstanceConfig& config) {
         std::vector<std::string> out;
         for (const auto& adapter : config.AppNetAdapterList) out.push_back(adapter.Name + std::to_string(adapter.IfIdx));
@@ -384,7 +389,8 @@ TEST(ParseApps, BootOrderIsTheAppsElseTheDevices) {
     const auto from_app = read_well(app(R"("fixedresources":{"bootOrder":"BOOT_ORDER_NOUSB"})")).apps.at(0);
     EXPECT_EQ(from_app.FixedResources.BootOrder, types::BootOrder::BOOT_ORDER_NOUSB);
     EXPECT_EQ(from_app.BootOrderSource, types::BootOrderSource::BootOrderSourceController);
-    const auto from_device = read_well(replaced(app(R"("fixedresources":{})"), "\"apps\"", R"("configItems":[{"key":"app.boot.order","value":"usb"}],"apps")")).apps.at(0);
+    const auto from_device =
+        read_well(replaced(app(R"("fixedresources":{})"), "\"apps\"", R"("configItems":[{"key":"app.boot.order","value":"usb"}],"apps")")).apps.at(0);
     EXPECT_EQ(from_device.FixedResources.BootOrder, types::BootOrder::BOOT_ORDER_USB);
     EXPECT_EQ(from_device.ControllerBootOrder, types::BootOrder::BOOT_ORDER_UNSPECIFIED);
     EXPECT_EQ(from_device.BootOrderSource, types::BootOrderSource::BootOrderSourceDeviceProperty);
@@ -429,7 +435,8 @@ TEST(ParseHostileInput, MutatedConfigsAreReadOrRefusedAndNeverMore) {
         state ^= state << 17;
         return static_cast<std::size_t>(state % limit);
     };
-    static constexpr std::string_view pieces[] = {"null", "[]", "{}", "\"\"", "-1", "1e309", "18446744073709551616", "\\u0000", "\"\xff\xfe\"", ",", "true", "9999999999"};
+    static constexpr std::string_view pieces[] = {"null",    "[]",           "{}", "\"\"", "-1",        "1e309", "18446744073709551616",
+                                                  "\\u0000", "\"\xff\xfe\"", ",",  "true", "9999999999"};
     int read_count = 0;
     for (const auto& seed : {quickstart(), message.SerializeAsString()}) {
         for (int round = 0; round < 1500; ++round) {
