@@ -259,19 +259,25 @@ Result<zedrouter::HostObservation> LinuxNetworkWorld::observe() {
     constexpr std::uint32_t port_tables = 500;  // EVE's nim keeps a port's routes in table 500 + ifindex
     for (const auto& route : seen->routes) {
         if (route.type != RTN_UNICAST || route.device == 0) continue;
-        if (route.table != RT_TABLE_MAIN && route.table != port_tables + static_cast<std::uint32_t>(route.device)) continue;
+        const bool of_port = route.table == port_tables + static_cast<std::uint32_t>(route.device);
+        if (route.table != RT_TABLE_MAIN && !of_port && !is_our_table(route.table)) continue;
         observation.routes.push_back({route.table, route.destination, route.gateway, names[route.device], route.metric});
     }
     observation.leases = dnsmasq_.leases();
+    for (const auto& [bridge, process] : dnsmasq_.processes())
+        if (!wait_for_end(process, std::chrono::milliseconds{0})) observation.dhcp_servers.push_back(bridge);
     return observation;
 }
 
 Result<std::vector<ItemFailure>> LinuxNetworkWorld::apply(const HostNetwork& desired) {
     if (auto opened = open(); !opened) return opened.error();
     std::vector<ItemFailure> failures;
-    for (const auto& sysctl : desired.sysctls)
-        if (auto written = write_sysctl(sysctl.name, sysctl.value); !written && sysctl.required)
-            failures.push_back({{}, "sysctl " + sysctl.name, written.error()});
+    for (const auto& sysctl : desired.sysctls) {
+        auto written = write_sysctl(sysctl.name, sysctl.value);
+        if (written || sysctl.need == zedrouter::Need::wish) continue;
+        if (sysctl.need == zedrouter::Need::essential) return std::move(written).error().in("sysctl " + sysctl.name);
+        failures.push_back({{}, "sysctl " + sysctl.name, written.error()});
+    }
 
     // Rules first. Without them nothing is let into a bridge: what cannot be filtered must not be connected.
     if (auto filtered = nftables_.apply(desired.tables); !filtered) return filtered.error();

@@ -85,10 +85,13 @@ struct RulePlan {
     friend auto operator<=>(const RulePlan&, const RulePlan&) = default;
 };
 
+/// What follows when a value cannot be set: nothing, a reported failure, or that nothing at all is built.
+enum class Need { wish, reported, essential };
+
 struct SysctlPlan {
     std::string name;  ///< path below /proc/sys: "net/ipv4/ip_forward"
     std::string value;
-    bool required = true;  ///< false: a kernel without it will do
+    Need need = Need::reported;
     friend bool operator==(const SysctlPlan&, const SysctlPlan&) = default;
 };
 
@@ -132,7 +135,7 @@ struct SeenLink {
     friend bool operator==(const SeenLink&, const SeenLink&) = default;
 };
 
-/// A unicast route of the main table or of a port's own table (500 + ifindex).
+/// A unicast route of the main table, of a port's own table (500 + ifindex), or of a network instance's.
 struct SeenRoute {
     std::uint32_t table = 0;
     std::string destination;
@@ -155,6 +158,7 @@ struct HostObservation {
     std::vector<SeenLink> links;
     std::vector<SeenRoute> routes;
     std::map<std::string, std::vector<SeenLease>> leases;  ///< by bridge
+    std::vector<std::string> dhcp_servers;                 ///< bridges whose dnsmasq lives
     friend bool operator==(const HostObservation&, const HostObservation&) = default;
 };
 
