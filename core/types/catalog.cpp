@@ -32,7 +32,7 @@ const std::vector<const TypeInfo*>& all_records() {
         NetworkXObjectConfig, NodeAgentStatus, OemWindowsLicenseKeyInfo, OemWindowsLicenseKeyInfoQemu, OemWindowsLicenseKeyInfoXen,
         OnboardingStatus, PNACConfig, PNACStatus, PhyIOUsagePolicy, PhysicalAddress, PhysicalIOAdapter, PhysicalIOAdapterList,
         PodDNS, PodIPAMConfig, PodIPAddress, PodRoute, PodVIF, PortConfigSource, ProbeIntfMetrics, ProbeMetrics, ProcessMetric,
-        ProxyConfig, ProxyEntry, RadioSilence, ResolveConfig, ResolveStatus, STPConfig, SnapshotConfig, SnapshotDesc,
+        ProxyConfig, ProxyEntry, RadioSilence, ResolveConfig, ResolveStatus, STPConfig, ServiceInitStatus, SnapshotConfig, SnapshotDesc,
         SnapshotInstanceStatus, SnapshottingStatus, TestResults, TpmSanityStatus, UEvent, UUIDPairAndIfIdxToNum, UUIDandVersion,
         UuidToNum, UuidToNumKey, VFList, VLANConfig, VaultConfig, VaultStatus, VaultTrimStatus, VerifyImageConfig,
         VerifyImageStatus, VfInfo, VifConfig, VifInfo, VifNameMac, VlanAccessPort, VlanMetrics, VmConfig, VolumeConfig,

@@ -309,6 +309,13 @@ struct TpmSanityStatus : ErrorAndTime {
     EVE_RECORD(TpmSanityStatus)
 };
 
+/// zedbox's own request to start a service, over its reverse channel.
+struct ServiceInitStatus {
+    std::string ServiceName;
+    std::vector<std::string> CmdArgs;
+    EVE_RECORD(ServiceInitStatus)
+};
+
 struct LedBlinkCounter {
     LedBlinkCount BlinkCounter = {};
     EVE_RECORD(LedBlinkCounter)

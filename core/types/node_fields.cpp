@@ -28,6 +28,7 @@ EVE_DESCRIBE(ZbootStatus, (), (PartitionLabel, PartitionDevname, PartitionState,
 EVE_DESCRIBE(ZbootConfig, (), (PartitionLabel, TestComplete))
 EVE_DESCRIBE(BaseOSMgrStatus, (), (CurrentRetryUpdateCounter))
 EVE_DESCRIBE(TpmSanityStatus, (ErrorAndTime), (Name, Status), embedded("ErrorAndTime", at_end))
+EVE_DESCRIBE(ServiceInitStatus, (), (ServiceName, CmdArgs))
 EVE_DESCRIBE(LedBlinkCounter, (), (BlinkCounter))
 EVE_DESCRIBE(EdgeNodeInfo, (), (DeviceName, DeviceID, ProjectName, ProjectID, EnterpriseName, EnterpriseID))
 EVE_DESCRIBE(DeviceOpsCmd, (), (Counter, DesiredState, OpsTime))

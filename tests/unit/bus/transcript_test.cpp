@@ -10,10 +10,10 @@
 #include "core/bus/socket_transport.hpp"
 #include "core/bus/unix_path.hpp"
 #include "storage/record_store.hpp"
+#include "tests/doubles/real_loop.hpp"
 #include "tests/doubles/recording_log.hpp"
 #include "tests/doubles/temp_dir.hpp"
 #include "tests/unit/bus/listener.hpp"
-#include "tests/unit/bus/real_loop.hpp"
 
 namespace eve {
 namespace {
