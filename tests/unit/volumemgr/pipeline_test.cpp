@@ -1,0 +1,516 @@
+// What volumemgr, downloader and verifier make of configs together, case by case (the scenarios S34 to S58 that apply to disk images).
+
+#include <gmock/gmock.h>
+
+#include "tests/doubles/content_node.hpp"
+
+namespace eve {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+using testing::StartsWith;
+using types::SwState;
+
+class Pipeline : public testing::Test {
+protected:
+    Pipeline() { wish_datastore(wish, 1, "images.test"); }
+
+    void boot() { node = std::make_unique<ContentNode>(loop, storage, store, Prng{7}); }
+    void reboot() {
+        node.reset();
+        store.reboot();
+        boot();
+        apply();
+    }
+    void apply() {
+        node->apply(wish);
+        settle();
+    }
+    void settle() { ASSERT_TRUE(loop.run_until_idle()); }
+    void pass(std::chrono::nanoseconds time) {
+        loop.run_for(time);
+        settle();
+    }
+    const types::VolumeStatus& volume(unsigned number, std::int64_t generation = 0) const {
+        static const types::VolumeStatus none;
+        const auto* status = node->volume_statuses->get(key_of(number, generation));
+        EXPECT_NE(status, nullptr) << "no volume " << number;
+        return status == nullptr ? none : *status;
+    }
+    const types::ContentTreeStatus& tree(unsigned number) const {
+        static const types::ContentTreeStatus none;
+        const auto* status = node->tree_statuses->get(tree_key(number));
+        EXPECT_NE(status, nullptr) << "no tree " << number;
+        return status == nullptr ? none : *status;
+    }
+    const types::VolumeRefStatus& ref(unsigned app, unsigned number) const {
+        static const types::VolumeRefStatus none;
+        const auto* status = node->ref_statuses->get(ref_key(app, number));
+        EXPECT_NE(status, nullptr) << "no reference";
+        return status == nullptr ? none : *status;
+    }
+    void set_item(const std::string& name, const std::string& value) {
+        auto before = node->item_values;
+        ASSERT_TRUE(types::apply_config_item(node->item_values, before, name, value));
+        node->set_items(node->item_values);
+        settle();
+    }
+    /// One tree, one volume of it, one app that wants it.
+    std::string wish_app(bool only_verify = false) {
+        const std::string sha = storage.serve("http://images.test/disk.qcow2", "a disk");
+        wish_tree(wish, 1, "disk.qcow2", sha);
+        wish_volume(wish, 1, 1);
+        wish_ref(wish, 1, 1, only_verify);
+        return sha;
+    }
+
+    SimClock clock;
+    SimLoop loop{clock};
+    SimStorage storage{Prng{1}};
+    FakeRecordStore store;
+    ContentWish wish;
+    std::unique_ptr<ContentNode> node;
+};
+
+TEST_F(Pipeline, ADiskImageBecomesAnImageInTheStoreAndAVolumeOfIt) {
+    const std::string sha = wish_app();
+    boot();
+    apply();
+    EXPECT_EQ(tree(1).State, SwState::LOADED);
+    ASSERT_EQ(tree(1).Blobs.size(), 3u) << "manifest, config, disk";
+    EXPECT_EQ(tree(1).Blobs.back(), sha);
+    EXPECT_TRUE(storage.stored.contains(tree_key(1) + "-disk.qcow2"));
+    for (const auto& blob : tree(1).Blobs) {
+        ASSERT_NE(node->blob_statuses->get(blob), nullptr);
+        EXPECT_EQ(node->blob_statuses->get(blob)->State, SwState::LOADED);
+        EXPECT_EQ(node->blob_statuses->get(blob)->RefCount, 1u);
+    }
+    EXPECT_EQ(volume(1).State, SwState::CREATED_VOLUME);
+    EXPECT_EQ(volume(1).FileLocation, "/persist/clear/volumes/" + key_of(1) + ".qcow2");
+    EXPECT_EQ(volume(1).RefCount, 2u);
+    EXPECT_EQ(volume(1).Progress, 100u);
+    EXPECT_EQ(ref(1, 1).State, SwState::CREATED_VOLUME);
+    EXPECT_EQ(ref(1, 1).ActiveFileLocation, volume(1).FileLocation);
+    EXPECT_EQ(ref(1, 1).Error, "");
+    EXPECT_TRUE(node->downloads->items().empty()) << "handed back when loaded";
+    EXPECT_TRUE(node->verifications->items().empty());
+    EXPECT_TRUE(storage.pending.empty());
+    EXPECT_TRUE(storage.verified.empty());
+    EXPECT_TRUE(node->pending->items().empty());
+}
+
+TEST_F(Pipeline, AnEncryptedVolumeIsInTheVault) {
+    wish_app();
+    wish.volumes.begin()->second.Encrypted = true;
+    boot();
+    apply();
+    EXPECT_THAT(volume(1).FileLocation, StartsWith("/persist/vault/volumes/"));
+}
+
+TEST_F(Pipeline, VerifyOnlyStopsAtLoadedUntilAnAppWantsMore) {
+    wish_app(true);
+    boot();
+    apply();
+    EXPECT_EQ(volume(1).State, SwState::LOADED);
+    EXPECT_EQ(ref(1, 1).State, SwState::LOADED);
+    EXPECT_EQ(storage.creates, 0u);
+    wish_ref(wish, 1, 1, false);
+    apply();
+    EXPECT_EQ(ref(1, 1).State, SwState::CREATED_VOLUME);
+}
+
+TEST_F(Pipeline, AStandaloneVolumeIsMadeWithoutAnyApp) {
+    wish_app();
+    wish.refs.clear();
+    boot();
+    apply();
+    EXPECT_EQ(volume(1).State, SwState::LOADED);
+    wish.volumes.begin()->second.HasNoAppReferences = true;
+    apply();
+    EXPECT_EQ(volume(1).State, SwState::CREATED_VOLUME);
+}
+
+TEST_F(Pipeline, ADigestThatCannotBeOneIsRefusedBeforeAnythingIsMade) {
+    for (const std::string& sha : {std::string("../../x"), std::string(63, 'a'), std::string(64, 'g')}) {
+        wish_tree(wish, 1, "disk.qcow2", sha);
+        boot();
+        apply();
+        EXPECT_NE(tree(1).Error, "") << sha;
+        EXPECT_TRUE(node->blob_statuses->items().empty());
+        EXPECT_EQ(storage.transfers, 0u);
+        node.reset();
+    }
+}
+
+TEST_F(Pipeline, ATreeWithoutADigestIsRefused) {
+    wish_tree(wish, 1, "disk.qcow2", "");
+    boot();
+    apply();
+    EXPECT_EQ(tree(1).Error, "no content sha256 defined");
+}
+
+TEST_F(Pipeline, AWrongDigestIsFetchedAgainSoManyTimesAndThenRefused) {
+    storage.serve("http://images.test/disk.qcow2", "not what was meant");
+    const std::string meant = SimStorage::digest("what was meant");
+    wish_tree(wish, 1, "disk.qcow2", meant);
+    wish_volume(wish, 1, 1);
+    wish_ref(wish, 1, 1, false);
+    boot();
+    apply();
+    pass(1h);
+    EXPECT_EQ(storage.transfers, 6u) << "once, and blob.download.max.retries times";
+    EXPECT_THAT(tree(1).Error, HasSubstr("computed " + SimStorage::digest("not what was meant") + " configured " + meant));
+    EXPECT_EQ(tree(1).ErrorRetryCondition, "");
+    EXPECT_EQ(tree(1).ErrorSeverity, types::ErrorSeverity::ErrorSeverityError);
+    EXPECT_EQ(storage.creates, 0u);
+    EXPECT_THAT(ref(1, 1).Error, HasSubstr("configured " + meant));
+    EXPECT_EQ(ref(1, 1).ErrorSourceType, "types.VolumeStatus");
+    EXPECT_LT(ref(1, 1).State, SwState::CREATING_VOLUME);
+}
+
+TEST_F(Pipeline, OneBadImageDoesNotTouchTheOthers) {
+    wish_app();
+    storage.serve("http://images.test/bad", "bad");
+    wish_tree(wish, 2, "bad", SimStorage::digest("good"));
+    wish_volume(wish, 2, 2);
+    wish_ref(wish, 2, 2, false);
+    boot();
+    apply();
+    EXPECT_EQ(ref(1, 1).State, SwState::CREATED_VOLUME);
+    EXPECT_EQ(ref(1, 1).Error, "");
+    EXPECT_NE(ref(2, 2).Error, "");
+}
+
+TEST_F(Pipeline, AMissingObjectIsAskedForAgainAtEachIntervalAndSaysSo) {
+    const std::string sha = wish_app();
+    storage.served.clear();
+    boot();
+    apply();
+    EXPECT_THAT(tree(1).Error, HasSubstr("http://images.test/disk.qcow2: the server answered 404"));
+    EXPECT_EQ(tree(1).ErrorRetryCondition, "Will retry in 600s; have retried 0 times");
+    EXPECT_EQ(tree(1).ErrorSeverity, types::ErrorSeverity::ErrorSeverityNotice);
+    EXPECT_EQ(tree(1).ErrorSourceType, "types.DownloaderStatus");
+    EXPECT_THAT(volume(1).Error, StartsWith("Found error in content tree tree1 attached to volume volume1: "));
+    pass(11 * 601s);
+    EXPECT_EQ(node->download_statuses->get(sha)->RetryCount, 11);
+    EXPECT_EQ(tree(1).ErrorSeverity, types::ErrorSeverity::ErrorSeverityWarning);
+    storage.serve("http://images.test/disk.qcow2", "a disk");
+    pass(601s);
+    EXPECT_EQ(ref(1, 1).State, SwState::CREATED_VOLUME);
+    EXPECT_EQ(ref(1, 1).Error, "");
+    EXPECT_EQ(tree(1).Error, "");
+}
+
+TEST_F(Pipeline, TheSecondDatastoreIsUsedWhenTheFirstFails) {
+    const std::string sha = storage.serve("http://mirror.test/disk.qcow2", "a disk");
+    wish_datastore(wish, 2, "mirror.test");
+    wish_tree(wish, 1, "disk.qcow2", sha).DatastoreIDList = {test_uuid(0xd0, 1), test_uuid(0xd0, 2)};
+    boot();
+    apply();
+    EXPECT_EQ(tree(1).State, SwState::LOADED);
+    EXPECT_EQ(tree(1).Error, "");
+}
+
+TEST_F(Pipeline, ATreeWaitsForItsDatastore) {
+    wish_app();
+    const auto datastores = std::exchange(wish.datastores, {});
+    boot();
+    apply();
+    EXPECT_FALSE(tree(1).AllDatastoresResolved);
+    EXPECT_EQ(tree(1).Error, "");
+    wish.datastores = datastores;
+    apply();
+    EXPECT_EQ(ref(1, 1).State, SwState::CREATED_VOLUME);
+}
+
+TEST_F(Pipeline, TwoTreesShareABlobAndOneGoes) {
+    wish_app();
+    wish_tree(wish, 2, "copy.qcow2", wish.trees.begin()->second.ContentSha256);
+    storage.serve("http://images.test/copy.qcow2", "a disk");
+    boot();
+    apply();
+    const std::string sha = tree(1).ContentSha256;
+    EXPECT_EQ(node->blob_statuses->get(sha)->RefCount, 2u);
+    EXPECT_EQ(storage.transfers, 1u);
+    wish.trees.erase(tree_key(2));
+    apply();
+    EXPECT_EQ(node->blob_statuses->get(sha)->RefCount, 1u);
+    EXPECT_TRUE(storage.blobs.contains(sha));
+    wish_volume(wish, 2, 1);
+    wish_ref(wish, 2, 2, false);
+    apply();
+    EXPECT_EQ(ref(2, 2).State, SwState::CREATED_VOLUME);
+}
+
+TEST_F(Pipeline, WhenEverythingIsDeletedNothingIsLeft) {
+    wish_app();
+    wish_volume(wish, 2, 0);
+    wish_ref(wish, 1, 2, false);
+    boot();
+    apply();
+    EXPECT_EQ(storage.volumes.size(), 2u);
+    wish = {};
+    apply();
+    EXPECT_TRUE(storage.volumes.empty());
+    EXPECT_TRUE(storage.stored.empty());
+    EXPECT_TRUE(storage.blobs.empty());
+    EXPECT_TRUE(node->tree_statuses->items().empty());
+    EXPECT_TRUE(node->blob_statuses->items().empty());
+    EXPECT_TRUE(node->volume_statuses->items().empty());
+    EXPECT_TRUE(node->ref_statuses->items().empty());
+    EXPECT_TRUE(node->download_statuses->items().empty());
+    EXPECT_TRUE(node->verify_statuses->items().empty());
+}
+
+TEST_F(Pipeline, AnAppKeepsAVolumeThatTheConfigDropped) {
+    wish_app();
+    boot();
+    apply();
+    wish.volumes.clear();
+    wish.trees.clear();
+    apply();
+    EXPECT_EQ(volume(1).RefCount, 1u);
+    EXPECT_EQ(storage.volumes.size(), 1u);
+    wish.refs.clear();
+    apply();
+    EXPECT_TRUE(storage.volumes.empty());
+}
+
+TEST_F(Pipeline, ABlankVolumeHasItsSizeAndOneWithoutSizeIsRefused) {
+    wish_volume(wish, 1, 0).MaxVolSize = 5000;
+    wish_volume(wish, 2, 0).MaxVolSize = 0;
+    wish_ref(wish, 1, 1, false);
+    wish_ref(wish, 1, 2, false);
+    boot();
+    apply();
+    EXPECT_EQ(volume(1).State, SwState::CREATED_VOLUME);
+    EXPECT_EQ(volume(1).ContentFormat, types::Format::RAW);
+    EXPECT_EQ(storage.volumes.begin()->second.size, 5000u);
+    EXPECT_NE(volume(2).Error, "");
+    EXPECT_EQ(storage.volumes.size(), 1u);
+}
+
+TEST_F(Pipeline, AVolumeWaitsForSpaceAndGoesOnByItselfWhenAnotherIsDeleted) {
+    storage.total_bytes = std::uint64_t{10} << 30;
+    wish_volume(wish, 1, 0).MaxVolSize = std::uint64_t{4} << 30;
+    wish_volume(wish, 2, 0).MaxVolSize = std::uint64_t{4} << 30;
+    wish_ref(wish, 1, 1, false);
+    boot();
+    apply();
+    wish_ref(wish, 2, 2, false);
+    apply();
+    EXPECT_EQ(volume(1).State, SwState::CREATED_VOLUME);
+    EXPECT_EQ(volume(2).ErrorSourceType, "types.DiskMetric");
+    EXPECT_EQ(volume(2).ErrorRetryCondition, "Will retry when more space will be available");
+    wish.volumes.erase(key_of(1));
+    wish.refs.erase(ref_key(1, 1));
+    apply();
+    EXPECT_EQ(volume(2).State, SwState::CREATED_VOLUME);
+    EXPECT_EQ(volume(2).Error, "");
+}
+
+TEST_F(Pipeline, AnExistingFileIsAdoptedWithoutADownload) {
+    const std::string path = "/persist/clear/volumes/" + key_of(1, 3) + ".qcow2";
+    storage.volumes[path] = {.content = "old", .size = 77, .id = test_uuid(0xb0, 1), .generation = 3, .format = types::Format::QCOW2};
+    wish_tree(wish, 1, "disk.qcow2", storage.serve("http://images.test/disk.qcow2", "a disk"));
+    auto& config = wish_volume(wish, 1, 1, 2);
+    config.LocalGenerationCounter = 1;
+    const auto moved = config;
+    wish.volumes = {{key_of(1, 3), moved}};
+    boot();
+    apply();
+    EXPECT_EQ(volume(1, 3).State, SwState::CREATED_VOLUME);
+    EXPECT_EQ(volume(1, 3).FileLocation, path);
+    EXPECT_EQ(volume(1, 3).SubState, types::VolumeSubState::VolumeSubStateCreated);
+    EXPECT_EQ(storage.creates, 0u);
+    EXPECT_EQ(storage.volumes[path].content, "old");
+}
+
+TEST_F(Pipeline, AfterARebootNothingIsFetchedOrMadeAgain) {
+    wish_app();
+    boot();
+    apply();
+    reboot();
+    EXPECT_EQ(storage.transfers, 1u);
+    EXPECT_EQ(storage.creates, 1u);
+    EXPECT_EQ(tree(1).State, SwState::LOADED);
+    EXPECT_EQ(tree(1).Blobs.size(), 3u);
+    EXPECT_EQ(ref(1, 1).State, SwState::CREATED_VOLUME);
+}
+
+TEST_F(Pipeline, WhatWasVerifiedBeforeARebootIsNotFetchedAgain) {
+    const std::string sha = wish_app();
+    storage.verified["/verified/" + sha] = "a disk";
+    storage.media_types["/verified/" + sha] = "application/vnd.oci.image.layer.v1.tar";
+    boot();
+    apply();
+    EXPECT_EQ(storage.transfers, 0u);
+    EXPECT_EQ(ref(1, 1).State, SwState::CREATED_VOLUME);
+    EXPECT_TRUE(storage.verified.empty());
+}
+
+TEST_F(Pipeline, VerifiedFilesNobodyAsksForGoWithTheFirstLookForGarbage) {
+    storage.verified["/verified/" + SimStorage::digest("old")] = "old";
+    storage.media_types["/verified/" + SimStorage::digest("old")] = "x/y";
+    storage.stored["gone-image"] = {.name = "gone-image", .blobs = {{.sha256 = SimStorage::digest("gone"), .media_type = "x/y", .size = 4}}};
+    storage.blobs[SimStorage::digest("gone")] = "gone";
+    const std::string stray = "/persist/clear/volumes/" + key_of(9) + ".raw";
+    storage.volumes[stray] = {.id = test_uuid(0xb0, 9)};
+    boot();
+    apply();
+    EXPECT_EQ(node->verifications->items().size(), 1u) << "echoed with no reference";
+    EXPECT_TRUE(storage.volumes.contains(stray));
+    pass(400s);
+    EXPECT_TRUE(storage.verified.empty());
+    EXPECT_TRUE(storage.stored.empty());
+    EXPECT_TRUE(storage.volumes.empty());
+    EXPECT_TRUE(node->verifications->items().empty());
+}
+
+TEST_F(Pipeline, AHalfMadeVolumeIsRemovedBeforeItIsMadeAgain) {
+    wish_app();
+    boot();
+    apply();
+    // As after a power cut in the middle: the intent is on the disk, the file is not to be trusted.
+    node.reset();
+    const std::string path = storage.volumes.begin()->first;
+    storage.volumes[path].content = "half";
+    types::VolumeCreatePending record{.VolumeID = test_uuid(0xb0, 1), .ContentFormat = types::Format::QCOW2};
+    store.reboot();
+    ASSERT_TRUE(store.commit({{.kind = bus::StoreChange::Kind::put,
+                               .table = {.agent = "volumemgr", .topic = "VolumeCreatePending", .persistent = true},
+                               .key = key_of(1),
+                               .json = to_json(record)}})[0]);
+    boot();
+    apply();
+    EXPECT_EQ(storage.creates, 2u);
+    EXPECT_EQ(storage.volumes[path].content, "a disk");
+    EXPECT_TRUE(node->pending->items().empty());
+}
+
+TEST_F(Pipeline, AnotherSizeNeedsANewGenerationAndTheFileStaysAsItIs) {
+    wish_app();
+    boot();
+    apply();
+    wish_volume(wish, 1, 1).MaxVolSize = 2 << 20;
+    apply();
+    EXPECT_THAT(volume(1).Error, HasSubstr("generation counter not incremented"));
+    EXPECT_EQ(volume(1).State, SwState::CREATED_VOLUME);
+    EXPECT_EQ(storage.creates, 1u);
+    wish_volume(wish, 1, 1).MaxVolSize = 1 << 20;
+    apply();
+    EXPECT_EQ(volume(1).Error, "") << "taken back";
+}
+
+TEST_F(Pipeline, AVolumeIsMadeOnlyAfterTheMarkerOfItsBatch) {
+    wish_app();
+    boot();
+    apply();
+    node->volumes->publish(key_of(2), wish_volume(wish, 2, 0)).ok();
+    settle();
+    EXPECT_EQ(node->volume_statuses->get(key_of(2)), nullptr);
+    node->volumes->signal_restarted();
+    settle();
+    EXPECT_NE(node->volume_statuses->get(key_of(2)), nullptr);
+}
+
+TEST_F(Pipeline, AFailedCreationIsTriedAgainWithBackOffAndTheErrorGoes) {
+    wish_app();
+    storage.fail_creates = "no space left on device";
+    storage.fail_code = Code::resource_exhausted;
+    boot();
+    apply();
+    EXPECT_THAT(volume(1).Error, HasSubstr("no space left on device"));
+    EXPECT_EQ(volume(1).ErrorRetryCondition, "Will retry in 10s");
+    EXPECT_EQ(volume(1).ErrorSourceType, "types.VolumeStatus");
+    pass(11s);
+    EXPECT_EQ(volume(1).ErrorRetryCondition, "Will retry in 20s");
+    storage.fail_creates.clear();
+    pass(21s);
+    EXPECT_EQ(volume(1).State, SwState::CREATED_VOLUME);
+    EXPECT_EQ(volume(1).Error, "");
+}
+
+TEST_F(Pipeline, AnImageThatCannotBeUsedIsNotTriedAgain) {
+    wish_app();
+    storage.fail_creates = "qcow2 image: it names a backing file";
+    storage.fail_code = Code::invalid_argument;
+    boot();
+    apply();
+    pass(2h);
+    EXPECT_EQ(storage.creates, 1u);
+    EXPECT_EQ(volume(1).ErrorRetryCondition, "");
+    EXPECT_THAT(ref(1, 1).Error, HasSubstr("it names a backing file"));
+    wish = {};
+    apply();
+    EXPECT_TRUE(node->volume_statuses->items().empty()) << "and it can be deleted";
+}
+
+TEST_F(Pipeline, AppsDoNotShareAVolumeTheyWriteTo) {
+    wish_app();
+    wish_ref(wish, 2, 1, false);
+    boot();
+    apply();
+    EXPECT_EQ(ref(2, 1).Error, "Multiple app instances (2) are trying to use the same file-based volume volume1");
+    EXPECT_EQ(ref(2, 1).ErrorSourceType, "types.VolumeRefConfig");
+    wish.refs.erase(ref_key(2, 1));
+    apply();
+    EXPECT_EQ(ref(1, 1).Error, "");
+}
+
+TEST_F(Pipeline, AppsShareAVolumeThatNobodyWritesTo) {
+    wish_app();
+    wish.volumes.begin()->second.ReadOnly = true;
+    wish_ref(wish, 2, 1, false);
+    boot();
+    apply();
+    EXPECT_EQ(ref(1, 1).Error, "");
+    EXPECT_EQ(ref(2, 1).Error, "");
+}
+
+TEST_F(Pipeline, DeletedContentStaysAsLongAsTheOperatorSaid) {
+    wish_app();
+    boot();
+    apply();
+    set_item("timer.defer.content.delete", "100");
+    const auto before = wish;
+    wish = {};
+    apply();
+    EXPECT_TRUE(node->tree_statuses->items().empty());
+    EXPECT_FALSE(storage.stored.empty());
+    wish = before;
+    apply();
+    EXPECT_EQ(storage.transfers, 1u) << "the same content again is found where it was";
+    pass(200s);
+    EXPECT_FALSE(storage.stored.empty()) << "asking for it again ended its term";
+    wish = {};
+    apply();
+    pass(200s);
+    EXPECT_TRUE(storage.stored.empty());
+}
+
+TEST_F(Pipeline, ANodeThatRestartsAloneKeepsWhatItSaidOfVolumes) {
+    wish_app();
+    boot();
+    apply();
+    const auto created = volume(1).CreateTime;
+    node.reset();  // no reboot: the records in /run are still there
+    boot();
+    bool vanished = false;
+    node->apply(wish);
+    loop.run_until(
+        [&] {
+            const auto* status = node->ref_statuses->get(ref_key(1, 1));
+            if (status != nullptr && status->State != SwState::CREATED_VOLUME) vanished = true;
+            return false;
+        },
+        5s);
+    settle();
+    EXPECT_FALSE(vanished) << "an app that runs never sees its volume go back";
+    EXPECT_EQ(volume(1).CreateTime, created);
+    EXPECT_EQ(storage.transfers, 1u);
+}
+
+}  // namespace
+}  // namespace eve
