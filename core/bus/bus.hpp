@@ -147,7 +147,8 @@ public:
     template <class T> std::unique_ptr<Subscription<T>> subscribe(TopicName name, Handlers<T> handlers = {}) {
         auto table = std::make_unique<bus::TypedTable<T>>();
         const auto& items = *table;
-        return std::make_unique<Subscription<T>>(listen(std::move(name), type_info<T>(), std::move(table), erase(std::move(handlers))), items);
+        auto handle = listen(std::move(name), type_info<T>(), std::move(table), erase(std::move(handlers)));
+        return std::make_unique<Subscription<T>>(std::move(handle), items);
     }
 
 private:
