@@ -178,8 +178,12 @@ inline Status forget_kept_process(int run_dir) {
     if (!kept && kept.error().code == Code::not_found) return {};
     if (kept && kept->running) return Error{.code = Code::failed_precondition, .what = "process " + std::to_string(kept->guest.pid) + " still runs"};
     if (kept)
-        for (const auto& cgroup : kept->cgroups)
+        for (const auto& cgroup : kept->cgroups) {
             if (::rmdir(cgroup.c_str()) != 0 && errno == EBUSY) return Error{.code = Code::unavailable, .what = cgroup + " is still in use"};
+            const auto above = cgroup.substr(0, cgroup.rfind('/'));  // these two stay while another guest needs them
+            ::rmdir((above + "/keepers").c_str());
+            ::rmdir(above.c_str());
+        }
     for (const char* file : {"exit", "keeper"})
         if (::unlinkat(run_dir, file, 0) != 0 && errno != ENOENT)
             return Error{.code = Code::unavailable, .what = std::string(file) + ": " + std::strerror(errno)};
