@@ -186,10 +186,9 @@ Status DnsmasqSet::apply_one(const zedrouter::DhcpServerPlan& desired) {
 
     const bool new_config = read_file(config_path(bridge)) != desired.config;
     const bool running = processes_.contains(bridge);
-    if (running && !new_config && !dhcp->forgotten) {
-        if (hosts->changed || dhcp->changed) return send_signal(processes_.at(bridge), SIGHUP);
-        return {};
-    }
+    // dnsmasq watches both directories by itself: new and changed files and removed host files need no signal. SIGHUP, which EVE sends, makes
+    // dnsmasq 2.90 read freed memory when a lease of a dhcp-hosts file is active.
+    if (running && !new_config && !dhcp->forgotten) return {};
     if (auto stopped = stop(bridge); !stopped) return stopped;
     if (dhcp->forgotten) {  // leases of MACs that left or have another address are taken out while nobody writes the file
         std::set<std::string> stay;

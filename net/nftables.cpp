@@ -40,8 +40,7 @@ void render_set(std::ostream& out, const std::string& table, const NftSet* befor
     const bool listed_only = before && before->type == unknown_contents;
     if (!before || listed_only)
         out << "add set " << table << " " << after.name << " { type " << after.type << ";" << (after.interval ? " flags interval;" : "") << " }\n";
-    if (after.filled_elsewhere) return;
-    if (before) out << "flush set " << table << " " << after.name << "\n";
+    if (before && !after.filled_elsewhere) out << "flush set " << table << " " << after.name << "\n";
     if (!after.elements.empty()) out << "add element " << table << " " << after.name << " { " << joined(after.elements) << " }\n";
 }
 

@@ -4,10 +4,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+extern "C" {  // this header of glibc 2.36 does not say so itself
+#include <sys/pidfd.h>
+}
 
 #include <cerrno>
 #include <cstring>

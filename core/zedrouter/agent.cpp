@@ -104,6 +104,9 @@ private:
     std::map<types::Uuid, NumberAllocator> interface_numbers_;
     std::optional<HostNetwork> attempted_;  ///< the last plan that was applied, well or not
     bool attempt_good_ = false;
+    std::string last_drift_;
+    std::uint64_t applies_ = 0;     ///< that have ended
+    std::uint64_t seen_after_ = 0;  ///< how many of them the last look came after
     std::string apply_error_;
     std::map<std::string, std::string> failures_;  ///< by owner
     std::vector<std::string> refused_;
@@ -338,11 +341,12 @@ void Agent::Impl::observe() {
     observing_ = true;
     deps_.lanes.submit(
         lane, [&network = deps_.network](const LaneContext&) { return network.observe(); },
-        [self = weak_from_this()](Result<HostObservation> seen) {
+        [self = weak_from_this(), applies = applies_](Result<HostObservation> seen) {
             const auto agent = self.lock();
             if (!agent || agent->stopped_) return;
             agent->observing_ = false;
             if (seen) {
+                agent->seen_after_ = applies;
                 agent->tables_.seen = std::move(*seen);
                 agent->observed_ = true;
                 agent->note_leases();
@@ -416,11 +420,16 @@ void Agent::Impl::reconcile() {
     if (applying_) return;  // its end comes back here
     if (attempted_ && plan.network == *attempted_) {
         if (retry_timer_) return;  // it failed or did not hold a moment ago
+        if (attempt_good_ && seen_after_ < applies_) return;  // the look at what the last one did is on its way
         const auto drift = attempt_good_ ? find_drift(plan.network, tables_.seen) : std::string();
-        if (attempt_good_ && drift.empty()) return;
+        const bool again = drift == std::exchange(last_drift_, drift);
+        if (attempt_good_ && drift.empty()) {
+            backoff_ = first_backoff;
+            return;
+        }
         if (!drift.empty()) {
             deps_.log.write(Level::info, "network.drifted", {{"what", drift}});
-            retry_later();
+            if (again) retry_later();  // it did not help a moment ago
         }
     }
     apply(std::move(plan));
@@ -446,6 +455,7 @@ void Agent::Impl::apply(Plan plan) {
 void Agent::Impl::applied(const HostNetwork& network, const std::map<types::Uuid, types::AppNetworkConfig>& configs,
                           const std::set<types::Uuid>& instances, Result<std::vector<ItemFailure>> result) {
     applying_ = false;
+    ++applies_;
     attempted_ = network;
     attempt_good_ = result && result->empty();
     if (!result) {
@@ -458,11 +468,7 @@ void Agent::Impl::applied(const HostNetwork& network, const std::map<types::Uuid
     }
     apply_error_.clear();
     note_failures(*result);
-    if (result->empty()) {
-        if (!retry_timer_) backoff_ = first_backoff;
-    } else {
-        retry_later();
-    }
+    if (!result->empty()) retry_later();
     for (auto& [uuid, instance] : tables_.instances) {
         const bool now = instances.contains(uuid);
         if (now != instance.effective) {

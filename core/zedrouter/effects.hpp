@@ -20,7 +20,7 @@ inline constexpr std::uint8_t route_protocol = 158;
 inline constexpr std::uint32_t route_table_base = 800;
 inline constexpr std::uint32_t bridge_numbers_max = 255;
 
-/// A named set. Elements of a `filled_elsewhere` set are added by dnsmasq as names are resolved and survive every change of ours.
+/// A named set. To a `filled_elsewhere` set dnsmasq adds what names resolve to; such elements survive every change of ours.
 struct NftSet {
     std::string name;
     std::string type;  ///< ipv4_addr, ipv6_addr, ifname

@@ -143,8 +143,14 @@ NftTable plan_inet_table(Rules rules, const PlanInput& input) {
     table.sets.push_back(std::move(l3_ports));
     table.sets.push_back({.name = "ipv4.local", .type = "ipv4_addr", .interval = true, .elements = {"0.0.0.0", "224.0.0.0/4", "255.255.255.255"}});
     for (const auto& host : rules.hosts) {
-        table.sets.push_back({.name = host_set(host, 4), .type = "ipv4_addr", .filled_elsewhere = true});
-        table.sets.push_back({.name = host_set(host, 6), .type = "ipv6_addr", .filled_elsewhere = true});
+        NftSet v4{.name = host_set(host, 4), .type = "ipv4_addr", .filled_elsewhere = true};
+        NftSet v6{.name = host_set(host, 6), .type = "ipv6_addr", .filled_elsewhere = true};
+        for (const auto& [uuid, instance] : input.instances)  // dnsmasq adds only what it asked others for
+            for (const auto& entry : instance.status->DnsNameToIPList)
+                if (entry.HostName == host)
+                    for (const auto& address : entry.IPs) (address.is_v4() ? v4 : v6).elements.push_back(address.to_string());
+        table.sets.push_back(std::move(v4));
+        table.sets.push_back(std::move(v6));
     }
     for (auto& set : rules.sets) table.sets.push_back(std::move(set));
     table.chains = std::move(rules.chains);
