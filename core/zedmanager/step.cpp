@@ -110,7 +110,8 @@ private:
     /// What was in force, from what was published: after a restart of this agent.
     Accepted from_records() const {
         Accepted accepted = accept(config());
-        if (s_.status.PurgeInprogress == Inprogress::NotInprogress) {
+        const auto phase = s_.status.PurgeInprogress;
+        if (phase != Inprogress::DownloadAndVerify && phase != Inprogress::BringDown) {  // these two take up any config as well
             accepted.resources = s_.status.FixedResources;
             accepted.volumes.clear();
             for (const auto& volume : s_.status.VolumeRefStatusList) {
@@ -175,13 +176,15 @@ private:
         s_.status.MemOverhead = overhead();
         if (!wanted()) return;  // nothing to restart, now or later
         s_.status.RestartStartedAt = node_.now;
-        if (s_.domain && s_.status.PurgeInprogress == Inprogress::NotInprogress) s_.status.RestartInprogress = Inprogress::BringDown;
+        const auto phase = s_.status.PurgeInprogress;  // the earlier phases of a purge bring the guest down anyway
+        const bool guest_may_start = phase == Inprogress::NotInprogress || phase == Inprogress::BringUp;
+        if (s_.domain && holds_memory(s_.status) && guest_may_start) s_.status.RestartInprogress = Inprogress::BringDown;
     }
 
     /// Whether changed resources are in force now.
     bool take_resources(const Difference& difference) {
         if (!holds_memory(s_.status)) {  // nothing runs that could be disturbed
-            s_.accepted->resources = config().FixedResources;
+            s_.accepted->resources = s_.status.FixedResources = config().FixedResources;
             return true;
         }
         if (difference.only_boot_order) {

@@ -139,6 +139,17 @@ TEST_F(Create, ErrorsOfSeveralVolumesAreJoinedAndPermanentOnesAreErrors) {
     EXPECT_EQ(state.status.ErrorSeverity, ErrorSeverity::ErrorSeverityError) << "nothing retries, so it is one";
 }
 
+TEST_F(Create, ARecordThatCannotBePublishedIsTheAppsErrorUntilItCan) {
+    run_up();
+    Observed facts = seen();
+    facts.publish_fault = "network config: too large";
+    state = settle(state, facts, node).next;
+    EXPECT_EQ(state.status.Error, "network config: too large");
+    EXPECT_EQ(state.status.ErrorSourceType, "types.AppInstanceStatus");
+    look();
+    EXPECT_EQ(state.status.Error, "");
+}
+
 // ---- S05-S10
 
 TEST_F(Activate, TheNetworkComesBeforeTheDomain) {  // S05
@@ -696,6 +707,50 @@ TEST_F(Restart, WaitsWhileDomainmgrIsSilent) {
     EXPECT_FALSE(state.domain->Activate) << "not heard of is not gone";
 }
 
+TEST_F(Restart, WhileTheAppWaitsForMemoryHasNothingToBringDown) {  // found by simulation
+    run_up();
+    config.PurgeCmd.Counter = 1;
+    look();
+    domain_is(SwState::HALTED);
+    look();
+    node.memory.total = 1;
+    network_is_down();
+    look();
+    ASSERT_TRUE(state.status.MissingMemory);
+    config.RestartCmd.Counter = 1;
+    config.FixedResources.VCpus = 4;
+    look();
+    EXPECT_EQ(state.status.RestartInprogress, Inprogress::NotInprogress);
+    EXPECT_EQ(state.status.FixedResources.VCpus, 4);
+    EXPECT_EQ(state.status.RestartStartedAt, node.now);
+}
+
+TEST_F(Restart, WhileAPurgeBringsTheGuestUpBringsItDownOnceMore) {
+    run_up();
+    config.PurgeCmd.Counter = 1;
+    look();
+    domain_is(SwState::HALTED);
+    look();
+    network_is_down();
+    look();
+    network_is_up();
+    look();
+    ASSERT_TRUE(state.domain->Activate);
+    domain_is(SwState::BOOTING);
+    config.FixedResources.VCpus = 4;
+    config.RestartCmd.Counter = 1;
+    look();
+    EXPECT_FALSE(state.domain->Activate) << "it boots with the old resources";
+    domain_is(SwState::HALTED);
+    look();
+    EXPECT_EQ(state.domain->VCpus, 4);
+    EXPECT_TRUE(state.domain->Activate);
+    domain_is(SwState::RUNNING);
+    look();
+    EXPECT_EQ(state.status.RestartInprogress, Inprogress::NotInprogress);
+    EXPECT_EQ(state.status.PurgeInprogress, Inprogress::NotInprogress);
+}
+
 TEST_F(Restart, IsGivenUpWhenTheAppShallNotRunAnyMore) {
     run_up();
     config.RestartCmd.Counter = 1;
@@ -1051,6 +1106,28 @@ TEST_F(AgentRestart, APurgeUnderWayGoesOn) {
     look();
     EXPECT_EQ(state.status.PurgeInprogress, Inprogress::RecreateVolumes);
     EXPECT_FALSE(is_published(reference(1)));
+}
+
+TEST_F(AgentRestart, AtTheEndOfAPurgeTakesUpNoVolumeThatWasRefused) {  // found by simulation
+    run_up();
+    config.PurgeCmd.Counter = 1;
+    look();
+    domain_is(SwState::HALTED);
+    look();
+    network_is_down();
+    look();
+    ASSERT_EQ(state.status.PurgeInprogress, Inprogress::BringUp);
+    network_is_up();
+    look();
+    domain_is(SwState::BOOTING);
+    look();
+    config.VolumeRefConfigList[0] = reference(1, 1);
+    look();
+    restart_agent();
+    look();
+    EXPECT_TRUE(is_published(reference(1)));
+    EXPECT_FALSE(is_published(reference(1, 1)));
+    EXPECT_THAT(state.status.Error, HasSubstr("Need purge"));
 }
 
 TEST_F(AgentRestart, ALostStatusOfARunningAppIsMadeAgainFromWhatRuns) {
