@@ -167,7 +167,8 @@ private:
         return any;
     }
     std::unique_ptr<bus::PublicationHandle> open(TopicName name, const TypeInfo& type, std::unique_ptr<bus::Table> table);
-    std::unique_ptr<bus::SubscriptionHandle> listen(TopicName name, const TypeInfo& type, std::unique_ptr<bus::Table> table, bus::AnyHandlers handlers);
+    std::unique_ptr<bus::SubscriptionHandle> listen(TopicName name, const TypeInfo& type, std::unique_ptr<bus::Table> table,
+                                                    bus::AnyHandlers handlers);
 
     std::shared_ptr<bus::Engine> engine_;
 };

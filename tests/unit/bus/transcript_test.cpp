@@ -45,12 +45,18 @@ protected:
     Bus bus{{.loop = world.loop, .log = log, .store = &store, .transport = &transport}};
     const std::string path = root.path("/run/zedmanager/Sample.sock");
 
-    static void say(int fd, const std::string& text) { ASSERT_EQ(::send(fd, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size())); }
+    static void say(int fd, const std::string& text) {
+        ASSERT_EQ(::send(fd, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+    }
     // The next datagram, or "closed".
     std::string hear(int fd) {
         std::string text(70'000, '\0');
         ssize_t got = -1;
-        if (!world.run_until([&] { return (got = ::recv(fd, text.data(), text.size(), MSG_DONTWAIT)) >= 0 || errno == ECONNRESET; })) return "silence";
+        const auto heard = [&] {
+            got = ::recv(fd, text.data(), text.size(), MSG_DONTWAIT);
+            return got >= 0 || errno == ECONNRESET;
+        };
+        if (!world.run_until(heard)) return "silence";
         if (got <= 0) return "closed";
         text.resize(static_cast<std::size_t>(got));
         return text;

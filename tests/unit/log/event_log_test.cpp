@@ -35,7 +35,8 @@ protected:
 TEST_F(EventLogTest, ALineHasWhatNewlogdReadsAndItsFieldsAsData) {
     clock.set_wall({.seconds = 1'700'000'000, .nanoseconds = 5});
     EventLog log{clock, options()};
-    log.in_name_of("domainmgr")->write(Level::warn, "domain.start_failed", {{"domain", "7f"}, {"attempt", 3}, {"final", false}, {"msg", "inner \"quoted\"\n"}});
+    log.in_name_of("domainmgr")->write(Level::warn, "domain.start_failed",
+                                       {{"domain", "7f"}, {"attempt", 3}, {"final", false}, {"msg", "inner \"quoted\"\n"}});
     const auto all = lines();
     ASSERT_EQ(all.size(), 1U);
     EXPECT_EQ(all[0]["level"], "warning");

@@ -135,7 +135,11 @@ TYPED_TEST(LoopContract, AQueuedJobThatIsCancelledStillRunsAndKnowsIt) {
     const auto work = [](const LaneContext& context) { return std::string(context.cancelled() ? "cancelled" : "not cancelled"); };
     const auto done = [this](const std::string& text) { this->seen.push_back(text); };
     std::atomic<bool> release = false;
-    lanes.submit("one", [&](const LaneContext&) { while (std::is_same_v<TypeParam, AsioWorld> && !release) std::this_thread::yield(); return 0; }, [](int) {});
+    const auto hold = [&release](const LaneContext&) {
+        while (std::is_same_v<TypeParam, AsioWorld> && !release) std::this_thread::yield();
+        return 0;
+    };
+    lanes.submit("one", hold, [](int) {});
     const auto second = lanes.submit("one", work, done);
     lanes.submit("one", work, done);
     lanes.cancel(second);

@@ -101,7 +101,8 @@ std::vector<Include> includes(const Source& source) {
     std::vector<Include> found;
     std::smatch match;
     for (std::size_t i = 0; i < source.code.size(); ++i)
-        if (source.code[i].find("include") != std::string::npos && std::regex_search(source.code[i], match, form)) found.push_back({source.path + ":" + std::to_string(i + 1), match[1]});
+        if (source.code[i].find("include") != std::string::npos && std::regex_search(source.code[i], match, form))
+            found.push_back({source.path + ":" + std::to_string(i + 1), match[1]});
     return found;
 }
 
@@ -117,7 +118,8 @@ public:
     explicit Rule(std::vector<Exception> exceptions = {}) : exceptions_(std::move(exceptions)) {}
     void broken(const std::string& path, const std::string& what, const std::string& where) {
         for (const auto& exception : exceptions_) {
-            if (what != exception.what || !(path == exception.path || (std::string_view(exception.path).ends_with('/') && path.starts_with(exception.path)))) continue;
+            const bool folder = std::string_view(exception.path).ends_with('/');
+            if (what != exception.what || !(folder ? path.starts_with(exception.path) : path == exception.path)) continue;
             used_.insert(&exception);
             return;
         }
@@ -125,7 +127,8 @@ public:
     }
     std::vector<std::string> violations() {
         for (const auto& exception : exceptions_)
-            if (!used_.contains(&exception)) violations_.push_back(std::string("exception not needed any more: ") + exception.path + ": " + exception.what);
+            if (!used_.contains(&exception))
+                violations_.push_back(std::string("exception not needed any more: ") + exception.path + ": " + exception.what);
         return std::exchange(violations_, {});
     }
 
@@ -147,7 +150,9 @@ std::string folder_of(const std::string& path, int depth) {
 // The parts of core that agents stand on; every other folder of core is an agent or composes them.
 constexpr std::array<std::string_view, 5> foundations{"core/bus", "core/log", "core/loop", "core/types", "core/plugin"};
 constexpr std::array<std::string_view, 2> composers{"core/zedbox", "core/evectl"};
-template <class Range> bool one_of(const Range& range, std::string_view value) { return std::find(range.begin(), range.end(), value) != range.end(); }
+template <class Range> bool one_of(const Range& range, std::string_view value) {
+    return std::find(range.begin(), range.end(), value) != range.end();
+}
 
 TEST(Tidy, TheLayersIncludeOnlyWhatTheirArrowsAllow) {
     const std::set<std::string> ours{"include", "core", "net", "storage", "plugins", "tests", "examples"};
@@ -197,24 +202,29 @@ TEST(Tidy, AgentsMeetAtTopicsAndNowhereElse) {
         for (const auto& include : includes(source)) {
             const auto target = folder_of(include.what, 2);
             if (include.what.ends_with("/records.hpp")) continue;  // the type of a topic of ours
-            if (include.what.starts_with("core/") && target != own && !one_of(foundations, target)) rule.broken(source.path, include.what, include.where);
+            if (include.what.starts_with("core/") && target != own && !one_of(foundations, target))
+                rule.broken(source.path, include.what, include.where);
         }
     }
     EXPECT_THAT(rule.violations(), IsEmpty());
 }
 
 TEST(Tidy, AHeaderHasItsPragmaItsParagraphAndNothingHeavy) {
-    const std::array<const char*, 8> heavy{"boost/asio", "boost/beast", "nlohmann/json.hpp", "spdlog/", "google/protobuf", "curl/", "nftables/", ".pb.h"};
+    const std::array<const char*, 8> heavy{"boost/asio",      "boost/beast", "nlohmann/json.hpp", "spdlog/",
+                                           "google/protobuf", "curl/",       "nftables/",         ".pb.h"};
     Rule rule{{{"include/eve/sdk/codec.hpp", "nlohmann/json.hpp", "the glue of a plugin is compiled once per plugin, by its author"}}};
     for (const auto& source : sources()) {
         if (!source.header()) continue;
         const auto is_text = [](const std::string& line) { return line.starts_with("//") || line.starts_with("/*"); };
         const bool c = source.path.ends_with(".h");
-        if (!c && (source.lines.empty() || source.lines[0] != "#pragma once")) rule.broken(source.path, "no #pragma once in its first line", source.path);
-        if (!c && (source.lines.size() < 2 || !is_text(source.lines[1]))) rule.broken(source.path, "no paragraph on what it is for", source.path);
+        if (!c && (source.lines.empty() || source.lines[0] != "#pragma once"))
+            rule.broken(source.path, "no #pragma once in its first line", source.path);
+        if (!c && (source.lines.size() < 2 || !is_text(source.lines[1])))
+            rule.broken(source.path, "no paragraph on what it is for", source.path);
         for (const auto& include : includes(source))
             for (const auto* prefix : heavy)
-                if (include.what.starts_with(prefix) || (prefix[0] == '.' && include.what.ends_with(prefix))) rule.broken(source.path, include.what, include.where);
+                if (include.what.starts_with(prefix) || (prefix[0] == '.' && include.what.ends_with(prefix)))
+                    rule.broken(source.path, include.what, include.where);
     }
     EXPECT_THAT(rule.violations(), IsEmpty());
 }
@@ -245,14 +255,17 @@ struct Ban {
 TEST(Tidy, NothingSleepsReadsAClockDrawsOrSpawnsOnItsOwn) {
     const std::vector<Ban> bans{
         {"sleep", {"sleep"}, std::regex(R"(\b(sleep_for|sleep_until|usleep|nanosleep|sleep)\s*\()")},
-        {"clock", {"_clock", "clock_gettime", "gettimeofday"}, std::regex(R"(\b(steady_clock|system_clock|high_resolution_clock)::now\b|\b(clock_gettime|gettimeofday)\s*\()")},
-        {"random", {"rand", "mt19937", "uniform_"}, std::regex(R"(\b(s?rand|random|drand48)\s*\(|\brandom_device\b|\b(mt19937|uniform_\w+_distribution)\b)")},
+        {"clock", {"_clock", "clock_gettime", "gettimeofday"},
+         std::regex(R"(\b(steady_clock|system_clock|high_resolution_clock)::now\b|\b(clock_gettime|gettimeofday)\s*\()")},
+        {"random", {"rand", "mt19937", "uniform_"},
+         std::regex(R"(\b(s?rand|random|drand48)\s*\(|\brandom_device\b|\b(mt19937|uniform_\w+_distribution)\b)")},
         {"shell", {"system", "popen", "execl"}, std::regex(R"(\b(system|popen)\s*\(|\bexecl?p\s*\()")},
         {"thread", {"std::thread", "jthread", "std::async", "pthread_create"}, std::regex(R"(\bstd::(thread|jthread|async)\b|\bpthread_create\b)")},
         {"mutex in an agent", {"mutex", "condition_variable"}, std::regex(R"(\bstd::(mutex|recursive_mutex|shared_mutex|condition_variable)\b)")},
         {"unsafe C", {"gets", "strcpy", "strcat", "sprintf", "strtok", "ato", "tmpnam", "mktemp"},
          std::regex(R"(\b(gets|strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|atof|tmpnam|mktemp)\s*\()")},
-        {"json.get of a narrow number", {"get<", "get_to<"}, std::regex(R"(\bget(_to)?<\s*(int|unsigned|short|char|float|(std::)?u?int(8|16|32)_t)\s*>)")},
+        {"json.get of a narrow number", {"get<", "get_to<"},
+         std::regex(R"(\bget(_to)?<\s*(int|unsigned|short|char|float|(std::)?u?int(8|16|32)_t)\s*>)")},
         {"using namespace std", {"using"}, std::regex(R"(using\s+namespace\s+std\s*;)")},
         {"locale", {"setlocale", "std::locale", "localtime"}, std::regex(R"(\bsetlocale\s*\(|std::locale\b|\blocaltime\s*\()")},
         {"detach", {"detach"}, std::regex(R"(\.detach\s*\()")},
