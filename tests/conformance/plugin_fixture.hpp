@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -110,23 +112,27 @@ private:
     std::string last_;
 };
 
+#ifndef BUILD_ROOT  // an installed eve-plugin-check names its helpers itself
+#define BUILD_ROOT ""
+#endif
 inline std::string built(const std::string& file) { return std::string(BUILD_ROOT) + "/" + file; }
 
 /// One opened plugin with all that it needs. Destroying and making it anew over the same directory is a restart of the node.
 class OpenPlugin {
 public:
-    OpenPlugin(const ScratchDir& dir, const std::string& file, const std::string& config, Isolation isolation, std::string cgroup_parent = {}) {
+    OpenPlugin(const ScratchDir& dir, const std::string& file, const std::string& config, Isolation isolation, std::string cgroup_parent = {},
+               const std::string& keeper = built("bin/keeper"), const std::string& plugin_host = built("bin/plugin-host")) {
         auto opened = NodeHost::open({.plugin = "under-test",
                                       .node = "test",
                                       .version = "0",
                                       .state_dir = dir.path("state"),
                                       .run_dir = dir.path("run"),
                                       .config = config,
-                                      .keeper = {.executable = built("bin/keeper"), .cgroup_parent = std::move(cgroup_parent)}},
+                                      .keeper = {.executable = keeper, .cgroup_parent = std::move(cgroup_parent)}},
                                      {.log = log, .on_event = [this](DomainEvent event) { events.put(std::move(event)); }});
         if (!opened) throw std::runtime_error(opened.error().what);
         host = std::move(*opened);
-        const HostProcessOptions process{.executable = built("bin/plugin-host"),
+        const HostProcessOptions process{.executable = plugin_host,
                                          .overtime = std::chrono::milliseconds{300},
                                          .restart_first = std::chrono::milliseconds{20},
                                          .on_change = [this](const std::string& trouble) { changes.put(trouble); }};
