@@ -1,0 +1,63 @@
+#pragma once
+// What domainmgr needs of the world: runtimes of domains, the host's memory, the few files that it owns. Blocking; called in lanes.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/loop/loop.hpp"
+#include "core/types/common.hpp"
+#include "core/types/domain.hpp"
+#include "eve/hypervisor.hpp"
+#include "eve/result.hpp"
+
+namespace eve::domainmgr {
+
+/// A runtime that works on this machine, with what it said of itself.
+struct Runtime {
+    std::shared_ptr<Hypervisor> hypervisor;  ///< owned by the registry and by the calls that are under way in lanes
+    Description description;
+    ProbeReport probe;
+};
+
+/// The runtimes of this node.
+class Runtimes {
+public:
+    virtual ~Runtimes() = default;
+    /// Every runtime whose probe says `supported`, the preferred first. May be called again: runtimes come and go. [lane]
+    virtual Result<std::vector<Runtime>> probe(const LaneContext& lane) = 0;
+    /// `sink` hears of each event of any runtime from now on; an empty one ends that. An event without a domain means that a runtime was opened
+    /// anew: everything is to be looked at. `sink` is called on any thread. [loop]
+    virtual void on_event(std::function<void(const DomainEvent&)> sink) = 0;
+};
+
+/// The content of a CIDATA disk.
+struct CloudInitDisk {
+    types::Uuid app;
+    struct File {
+        std::string path;  ///< in the disk: "user-data"; relative, no ".."
+        std::string content;
+    };
+    std::vector<File> files;
+};
+
+/// What the host is asked for, and the files of domainmgr.
+class Host {
+public:
+    virtual ~Host() = default;
+    /// What the machine has and what is left. [lane]
+    virtual Result<types::HostMemory> memory() = 0;
+    /// The format that the content of a file or block device has; RAW if it has no mark of another. Errors: not_found. [lane]
+    virtual Result<types::Format> disk_format(const std::string& path) = 0;
+    /// The disk is written, in place of an older one of that app; its path. [lane]
+    virtual Result<std::string> write_cloud_init(const CloudInitDisk& disk) = 0;
+    /// The app's disk is gone; succeeds also if there was none. [lane]
+    virtual Status remove_cloud_init(const types::Uuid& app) = 0;
+    /// The app is (not) among those that zedmanager starts first after a reboot. [lane]
+    virtual Status mark_active(const types::Uuid& app) = 0;
+    virtual Status clear_active(const types::Uuid& app) = 0;
+};
+
+}  // namespace eve::domainmgr

@@ -1,0 +1,31 @@
+#pragma once
+// The host as domainmgr asks it: memory, formats of disks, cloud-init disks, markers of apps that were active.
+
+#include <string>
+
+#include "core/domainmgr/effects.hpp"
+#include "core/loop/root.hpp"
+
+namespace eve::storage {
+
+/// Markers are /persist/vault/active-app-instance-config/<uuid>.json, disks /run/domainmgr/cloudinit/<uuid>.cidata.
+class DomainFiles final : public domainmgr::Host {
+public:
+    explicit DomainFiles(Root root, std::string proc = "/proc") : root_(std::move(root)), proc_(std::move(proc)) {}
+
+    Result<types::HostMemory> memory() override;
+    Result<types::Format> disk_format(const std::string& path) override;
+    Result<std::string> write_cloud_init(const domainmgr::CloudInitDisk& disk) override;
+    Status remove_cloud_init(const types::Uuid& app) override;
+    Status mark_active(const types::Uuid& app) override;
+    Status clear_active(const types::Uuid& app) override;
+
+private:
+    Root root_;
+    std::string proc_;
+};
+
+/// The format of which `start` are an image's first bytes; RAW for anything without a mark.
+types::Format image_format(std::string_view start);
+
+}  // namespace eve::storage

@@ -1,0 +1,83 @@
+#pragma once
+// The world of domainmgr without a world: one scripted runtime, a host whose files are maps. Survives its agent, as the real one does.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/domainmgr/effects.hpp"
+#include "eve/testing/fake_hypervisor.hpp"
+
+namespace eve {
+
+class FakeDomainHost final : public domainmgr::Host {
+public:
+    types::HostMemory figures{.TotalMemoryMB = 8192, .FreeMemoryMB = 4096, .Ncpus = 4};
+    std::map<std::string, types::Format> disks;  ///< by path; others do not exist
+    std::map<types::Uuid, domainmgr::CloudInitDisk> cloud_init;
+    std::set<types::Uuid> active;
+    /// Called before each effect with its name: an Error fails it.
+    std::function<Status(std::string_view effect)> before;
+
+    Result<types::HostMemory> memory() override {
+        if (auto allowed = ask("memory"); !allowed) return std::move(allowed).error();
+        return figures;
+    }
+    Result<types::Format> disk_format(const std::string& path) override {
+        if (auto allowed = ask("disk_format"); !allowed) return std::move(allowed).error();
+        const auto found = disks.find(path);
+        if (found == disks.end()) return Error{.code = Code::not_found, .what = "no such file: " + path};
+        return found->second;
+    }
+    Result<std::string> write_cloud_init(const domainmgr::CloudInitDisk& disk) override {
+        if (auto allowed = ask("write_cloud_init"); !allowed) return std::move(allowed).error();
+        cloud_init[disk.app] = disk;
+        return "/run/domainmgr/cloudinit/" + disk.app.to_string() + ".cidata";
+    }
+    Status remove_cloud_init(const types::Uuid& app) override {
+        if (auto allowed = ask("remove_cloud_init"); !allowed) return allowed;
+        cloud_init.erase(app);
+        return {};
+    }
+    Status mark_active(const types::Uuid& app) override {
+        if (auto allowed = ask("mark_active"); !allowed) return allowed;
+        active.insert(app);
+        return {};
+    }
+    Status clear_active(const types::Uuid& app) override {
+        if (auto allowed = ask("clear_active"); !allowed) return allowed;
+        active.erase(app);
+        return {};
+    }
+
+private:
+    Status ask(std::string_view effect) const { return before ? before(effect) : Status{}; }
+};
+
+class FakeRuntimes final : public domainmgr::Runtimes {
+public:
+    std::shared_ptr<testing::FakeHypervisor> hypervisor = std::make_shared<testing::FakeHypervisor>();
+    bool available = true;
+    unsigned probes = 0;
+
+    Result<std::vector<domainmgr::Runtime>> probe(const LaneContext&) override {
+        ++probes;
+        if (!available) return std::vector<domainmgr::Runtime>{};
+        auto description = hypervisor->description;
+        if (description.id.empty()) description.id = "org.lfedge.eve.fake";
+        return std::vector<domainmgr::Runtime>{{.hypervisor = hypervisor, .description = description, .probe = hypervisor->report}};
+    }
+    void on_event(std::function<void(const DomainEvent&)> sink) override { sink_ = std::move(sink); }
+    void emit(const std::string& domain) {
+        if (sink_) sink_(DomainEvent{.domain = DomainId{domain}, .kind = DomainEventKind::exited});
+    }
+
+private:
+    std::function<void(const DomainEvent&)> sink_;
+};
+
+}  // namespace eve

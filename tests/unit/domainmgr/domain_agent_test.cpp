@@ -1,0 +1,461 @@
+// The agent under virtual time, against a runtime in memory that keeps the contract.
+
+#include <gmock/gmock.h>
+
+#include "core/domainmgr/agent.hpp"
+#include "tests/doubles/domain_node.hpp"
+#include "tests/doubles/fake_record_store.hpp"
+#include "tests/doubles/recording_log.hpp"
+#include "tests/doubles/sim_loop.hpp"
+
+namespace eve {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using types::SwState;
+
+class DomainAgentTest : public ::testing::Test {
+protected:
+    SimClock clock;
+    SimLoop loop{clock};
+    RecordingLog log;
+    FakeRecordStore store;
+    SimLanes lanes{loop, Prng{3}};
+    Bus bus{{.loop = loop, .log = log, .store = &store}};
+    DomainNode node{bus};
+    FakeDomainHost host;
+    FakeRuntimes runtimes;
+    Prng prng{7};
+    std::unique_ptr<domainmgr::Agent> agent;
+    std::unique_ptr<Subscription<types::DomainStatus>> statuses = bus.subscribe<types::DomainStatus>({.agent = "domainmgr"});
+    std::unique_ptr<Subscription<types::DomainNotes>> notes = bus.subscribe<types::DomainNotes>({.agent = "domainmgr"});
+
+    void start_agent() {
+        agent = std::make_unique<domainmgr::Agent>(domainmgr::Agent::Deps{.bus = bus,
+                                                                          .loop = loop,
+                                                                          .lanes = lanes,
+                                                                          .log = log,
+                                                                          .runtimes = runtimes,
+                                                                          .host = host,
+                                                                          .random = [this](std::uint64_t limit) { return prng.below(limit); }});
+    }
+    void start_node() {
+        node.publish_all();
+        start_agent();
+        loop.run_for(1s);
+    }
+    /// As the death of the process: nothing is unpublished, nothing in flight ends.
+    void kill_agent() {
+        agent.reset();
+        lanes.drop_everything();
+    }
+    testing::FakeHypervisor& hypervisor() { return *runtimes.hypervisor; }
+    types::DomainStatus status(unsigned n) const {
+        const auto* found = statuses->get(app_uuid(n));
+        return found == nullptr ? types::DomainStatus{} : *found;
+    }
+    bool until(unsigned n, SwState state, std::chrono::nanoseconds limit = 30s) {
+        const auto end = loop.now() + limit;
+        const bool reached = loop.run_until([&] { return status(n).State == state; }, limit);
+        if (!reached) clock.advance_to(end);
+        return reached;
+    }
+    std::size_t calls(const std::string& call) const {
+        const auto& all = runtimes.hypervisor->calls();
+        return static_cast<std::size_t>(std::count(all.begin(), all.end(), call));
+    }
+    void run_app(unsigned n) {
+        ASSERT_TRUE(node.configs->publish(app_uuid(n), domain_config(n, host)));
+        ASSERT_TRUE(until(n, SwState::RUNNING)) << status(n).Error;
+    }
+};
+
+TEST_F(DomainAgentTest, WaitsForEveryoneItDependsOnBeforeItListensToConfigs) {
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), domain_config(1, host)));
+    start_agent();
+    loop.run_for(1min);
+    EXPECT_EQ(statuses->get(app_uuid(1)), nullptr);
+    node.publish_items();
+    node.publish_model();
+    node.publish_network();
+    node.publish_onboarding();
+    loop.run_for(1min);
+    EXPECT_EQ(statuses->get(app_uuid(1)), nullptr);
+    node.publish_vault();
+    EXPECT_TRUE(until(1, SwState::RUNNING));
+}
+
+TEST_F(DomainAgentTest, PublishesWhatOthersWaitFor) {
+    const auto memory = bus.subscribe<types::HostMemory>({.agent = "domainmgr"});
+    const auto capabilities = bus.subscribe<types::Capabilities>({.agent = "domainmgr"});
+    const auto adapters = bus.subscribe<types::AssignableAdapters>({.agent = "domainmgr"});
+    start_node();
+    ASSERT_NE(memory->get("global"), nullptr);
+    EXPECT_EQ(memory->get("global")->TotalMemoryMB, 8192U);
+    ASSERT_NE(capabilities->get("global"), nullptr);
+    ASSERT_NE(adapters->get("global"), nullptr);
+    EXPECT_TRUE(adapters->get("global")->Initialized);
+    ASSERT_EQ(adapters->get("global")->IoBundleList.size(), 1U);
+    EXPECT_TRUE(adapters->get("global")->IoBundleList[0].IsPort);
+}
+
+TEST_F(DomainAgentTest, BootsAnAppAndSaysSo) {
+    start_node();
+    auto config = domain_config(1, host);
+    config.CloudInitUserData = types::to_base64({'#', 'c'});
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    ASSERT_TRUE(until(1, SwState::RUNNING));
+    const auto running = status(1);
+    EXPECT_TRUE(running.Activated);
+    EXPECT_EQ(running.DomainId, 1000);
+    EXPECT_EQ(running.DomainName, app_uuid(1) + ".1.1");
+    EXPECT_FALSE(running.BootTime.is_zero());
+    EXPECT_FALSE(running.PendingAdd);
+    ASSERT_EQ(running.DiskStatusList.size(), 2U);
+    EXPECT_EQ(running.DiskStatusList[1].Vdev, "xvdz");
+    ASSERT_EQ(running.VifList.size(), 1U);
+    EXPECT_EQ(running.VifList[0].VifUsed, "nbu1x1");
+    const auto& spec = hypervisor().find(DomainId{app_uuid(1)})->spec;
+    EXPECT_EQ(spec.disks.size(), 2U);
+    EXPECT_EQ(spec.vifs[0].name, "nbu1x1");
+    loop.run_for(1s);
+    EXPECT_TRUE(host.active.contains(config.UUIDandVersion.UUID));
+    EXPECT_TRUE(host.cloud_init.contains(config.UUIDandVersion.UUID));
+}
+
+TEST_F(DomainAgentTest, DeletesAnAppWithEverythingItLeft) {
+    start_node();
+    auto config = domain_config(1, host);
+    config.CloudInitUserData = types::to_base64({'#', 'c'});
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    ASSERT_TRUE(until(1, SwState::RUNNING));
+    ASSERT_TRUE(node.configs->unpublish(app_uuid(1)));
+    EXPECT_TRUE(loop.run_until([&] { return statuses->get(app_uuid(1)) == nullptr; }, 30s));
+    EXPECT_THAT(hypervisor().domains(), IsEmpty());
+    EXPECT_THAT(host.cloud_init, IsEmpty());
+    EXPECT_THAT(host.active, IsEmpty());
+    EXPECT_THAT(hypervisor().calls(), Contains("stop.ask " + app_uuid(1)));
+    loop.run_for(1s);
+    EXPECT_EQ(notes->get(app_uuid(1)), nullptr);
+}
+
+TEST_F(DomainAgentTest, DeactivationHaltsAndActivationBootsAgainAtOnce) {
+    start_node();
+    run_app(1);
+    auto config = domain_config(1, host);
+    config.Activate = false;
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    ASSERT_TRUE(until(1, SwState::HALTED));
+    EXPECT_FALSE(status(1).Activated);
+    EXPECT_EQ(status(1).DomainId, 0);
+    EXPECT_TRUE(status(1).Error.empty());
+    loop.run_for(1s);
+    EXPECT_THAT(host.active, IsEmpty());
+    config.Activate = true;
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    EXPECT_TRUE(until(1, SwState::RUNNING, 5s));
+}
+
+TEST_F(DomainAgentTest, AStopOnceBegunIsFinishedThoughTheAppIsWantedAgain) {
+    start_node();
+    run_app(1);
+    hypervisor().guests_obey = false;
+    auto config = domain_config(1, host);
+    config.Activate = false;
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    ASSERT_TRUE(until(1, SwState::HALTING));
+    config.Activate = true;
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    loop.run_for(5s);
+    EXPECT_EQ(status(1).State, SwState::HALTING);
+    hypervisor().guest_halts(DomainId{app_uuid(1)});
+    EXPECT_TRUE(until(1, SwState::RUNNING, 10s));
+    EXPECT_EQ(calls("create " + app_uuid(1)), 2U);
+}
+
+TEST_F(DomainAgentTest, AGuestThatIgnoresTheRequestIsCutAtTheOneDeadline) {
+    start_node();
+    run_app(1);
+    hypervisor().guests_obey = false;
+    const auto began = loop.now();
+    ASSERT_TRUE(node.configs->unpublish(app_uuid(1)));
+    ASSERT_TRUE(loop.run_until([&] { return statuses->get(app_uuid(1)) == nullptr; }, 5min));
+    EXPECT_GE(loop.now() - began, 45s);
+    EXPECT_LE(loop.now() - began, 70s);
+    EXPECT_EQ(calls("stop.cut " + app_uuid(1)), 1U);
+    EXPECT_GE(calls("stop.ask " + app_uuid(1)), 2U);
+}
+
+TEST_F(DomainAgentTest, ThreeTriesFiveSecondsApartThenTheBootRetry) {
+    start_node();
+    node.publish_items(60);
+    for (int i = 0; i < 3; ++i) hypervisor().plan({.method = "create", .error = {.code = Code::failed_precondition, .what = "no bridge bn1"}});
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), domain_config(1, host)));
+    ASSERT_TRUE(loop.run_until([&] { return status(1).BootFailed; }, 60s));
+    EXPECT_EQ(calls("create " + app_uuid(1)), 3U);
+    const auto failed = status(1);
+    EXPECT_THAT(failed.Error, HasSubstr("no bridge bn1"));
+    EXPECT_EQ(failed.ErrorRetryCondition, "will retry in 1m0s");
+    EXPECT_EQ(failed.ErrorSeverity, types::ErrorSeverity::ErrorSeverityWarning);
+    EXPECT_EQ(failed.TriedCount, 1);
+    EXPECT_FALSE(until(1, SwState::RUNNING, 40s));
+    EXPECT_TRUE(until(1, SwState::RUNNING, 30s));
+    EXPECT_TRUE(status(1).Error.empty());
+    EXPECT_FALSE(status(1).BootFailed);
+}
+
+TEST_F(DomainAgentTest, ARefusedAppIsNotTriedAgainBeforeItsConfigChanges) {
+    start_node();
+    hypervisor().problems_of = [](const DomainSpec& spec) {
+        return spec.vcpus > 2 ? std::vector<Problem>{{".vcpus", "more than 2", "ask for fewer"}} : std::vector<Problem>{};
+    };
+    auto config = domain_config(1, host);
+    config.VCpus = 3;
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    loop.run_for(1h);
+    EXPECT_EQ(calls("create " + app_uuid(1)), 1U);
+    EXPECT_THAT(status(1).Error, HasSubstr("more than 2 (ask for fewer)"));
+    EXPECT_TRUE(status(1).ErrorRetryCondition.empty());
+    config.VCpus = 2;
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    EXPECT_TRUE(until(1, SwState::RUNNING));
+}
+
+TEST_F(DomainAgentTest, AGuestThatPowersItselfOffIsHaltedAndBootedAfterTheBootRetry) {
+    start_node();
+    run_app(1);
+    hypervisor().guest_halts(DomainId{app_uuid(1)});
+    runtimes.emit(app_uuid(1));
+    ASSERT_TRUE(until(1, SwState::HALTED, 2s));
+    const auto halted = status(1);
+    EXPECT_FALSE(halted.Activated);
+    EXPECT_TRUE(halted.BootFailed);
+    EXPECT_EQ(halted.DomainId, 0);
+    EXPECT_EQ(halted.ErrorRetryCondition, "will retry in 10m0s");
+    EXPECT_FALSE(until(1, SwState::RUNNING, 595s));
+    EXPECT_TRUE(until(1, SwState::RUNNING, 30s));
+}
+
+TEST_F(DomainAgentTest, AGuestWhoseVmmDiesIsBrokenWithTheSignalNamedAndStartedAgainWithBackOff) {
+    start_node();
+    node.publish_items(60);
+    run_app(1);
+    for (const auto wait : {60s, 120s, 240s}) {
+        hypervisor().guest_dies(DomainId{app_uuid(1)}, 11);
+        ASSERT_TRUE(until(1, SwState::BROKEN, 31s));
+        ASSERT_TRUE(loop.run_until([&] { return !status(1).Activated; }, 5s));
+        EXPECT_THAT(status(1).Error, HasSubstr("signal 11 (SIGSEGV)"));
+        EXPECT_EQ(status(1).ErrorSeverity, types::ErrorSeverity::ErrorSeverityError);
+        EXPECT_FALSE(until(1, SwState::RUNNING, wait - 20s)) << wait.count();
+        EXPECT_TRUE(until(1, SwState::RUNNING, 30s)) << wait.count();
+        EXPECT_TRUE(status(1).Error.empty());
+    }
+}
+
+TEST_F(DomainAgentTest, InEvesWayABrokenAppStaysDownUntilItIsDeactivated) {
+    start_node();
+    node.publish_items(60, false);
+    run_app(1);
+    hypervisor().guest_dies(DomainId{app_uuid(1)}, 9);
+    ASSERT_TRUE(until(1, SwState::BROKEN, 31s));
+    EXPECT_FALSE(until(1, SwState::RUNNING, 24h));
+    auto config = domain_config(1, host);
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    EXPECT_FALSE(until(1, SwState::RUNNING, 1h));
+    config.Activate = false;
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    ASSERT_TRUE(until(1, SwState::HALTED));
+    config.Activate = true;
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    EXPECT_TRUE(until(1, SwState::RUNNING));
+}
+
+TEST_F(DomainAgentTest, ADomainThatVanishesIsBrokenNotRunningForEver) {
+    start_node();
+    run_app(1);
+    const CallContext* none = nullptr;
+    (void)hypervisor().destroy(*none, DomainId{app_uuid(1)}, DestroyMode::keep_state);
+    ASSERT_TRUE(until(1, SwState::BROKEN, 31s));
+    EXPECT_EQ(status(1).DomainId, 0);
+    EXPECT_THAT(status(1).Error, HasSubstr("gone"));
+}
+
+TEST_F(DomainAgentTest, ALostReplyCostsALookNotASecondDomain) {
+    start_node();
+    for (const char* method : {"create", "start"})
+        hypervisor().plan({.method = method, .error = {.code = Code::timed_out, .what = "no reply"}, .after = true});
+    run_app(1);
+    EXPECT_EQ(hypervisor().find(DomainId{app_uuid(1)})->info.pid, 1000);
+    EXPECT_TRUE(status(1).Error.empty());
+}
+
+TEST_F(DomainAgentTest, ARestartedNodeAdoptsWhatRuns) {
+    start_node();
+    run_app(1);
+    const auto before = status(1);
+    kill_agent();
+    hypervisor().forget_calls();
+    loop.run_for(10min);
+    EXPECT_EQ(status(1), before);
+    start_agent();
+    loop.run_for(1min);
+    EXPECT_EQ(status(1), before);  // the boot time too
+    EXPECT_EQ(calls("create " + app_uuid(1)), 0U);
+    EXPECT_EQ(calls("stop.ask " + app_uuid(1)), 0U);
+    EXPECT_EQ(hypervisor().find(DomainId{app_uuid(1)})->info.pid, 1000);
+}
+
+TEST_F(DomainAgentTest, ANodeWithoutRecordsAdoptsWhatRunsToo) {
+    start_node();
+    run_app(1);
+    kill_agent();
+    store = FakeRecordStore{};
+    Bus fresh{{.loop = loop, .log = log, .store = &store}};
+    DomainNode others{fresh};
+    others.publish_all();
+    domainmgr::Agent second{{.bus = fresh,
+                             .loop = loop,
+                             .lanes = lanes,
+                             .log = log,
+                             .runtimes = runtimes,
+                             .host = host,
+                             .random = [this](std::uint64_t limit) { return prng.below(limit); }}};
+    const auto heard = fresh.subscribe<types::DomainStatus>({.agent = "domainmgr"});
+    loop.run_for(2s);
+    ASSERT_TRUE(others.configs->publish(app_uuid(1), domain_config(1, host)));
+    loop.run_for(2s);
+    const auto* adopted = heard->get(app_uuid(1));
+    ASSERT_NE(adopted, nullptr);
+    EXPECT_EQ(adopted->State, SwState::RUNNING);
+    EXPECT_EQ(adopted->DomainId, 1000);
+    EXPECT_EQ(adopted->BootTime.to_string(), "2000-01-01T00:00:00Z");
+    EXPECT_EQ(calls("create " + app_uuid(1)), 1U);
+}
+
+TEST_F(DomainAgentTest, WhatEndedWhileNoNodeWatchedIsStartedAtOnce) {
+    start_node();
+    run_app(1);
+    kill_agent();
+    hypervisor().guest_dies(DomainId{app_uuid(1)}, 9);
+    start_agent();
+    EXPECT_TRUE(loop.run_until([&] { return status(1).DomainId == 1001 && status(1).State == SwState::RUNNING; }, 10s));
+    EXPECT_TRUE(status(1).Error.empty());
+}
+
+TEST_F(DomainAgentTest, AnOrphanIsReapedOnceAllConfigsAreKnown) {
+    start_node();
+    run_app(1);
+    run_app(2);
+    kill_agent();
+    ASSERT_TRUE(node.configs->unpublish(app_uuid(2)));
+    start_agent();
+    loop.run_for(30s);
+    EXPECT_NE(hypervisor().find(DomainId{app_uuid(2)}), nullptr);  // its config may still come
+    loop.run_for(3min);
+    EXPECT_EQ(hypervisor().find(DomainId{app_uuid(2)}), nullptr);
+    EXPECT_EQ(statuses->get(app_uuid(2)), nullptr);
+    EXPECT_EQ(hypervisor().find(DomainId{app_uuid(1)})->info.pid, 1000);
+    EXPECT_TRUE(log.has("domain.orphan"));
+}
+
+TEST_F(DomainAgentTest, WithTheMarkerAnOrphanIsReapedWithoutWaiting) {
+    start_node();
+    run_app(1);
+    kill_agent();
+    ASSERT_TRUE(node.configs->unpublish(app_uuid(1)));
+    node.configs->signal_restarted();
+    start_agent();
+    loop.run_for(10s);
+    EXPECT_THAT(hypervisor().domains(), IsEmpty());
+    EXPECT_GT(statuses->restart_counter(), 0);  // echoed
+}
+
+TEST_F(DomainAgentTest, NothingIsDoneWhileNobodyCanTellWhatIsThere) {
+    start_node();
+    run_app(1);
+    hypervisor().before = [](std::string_view method, const DomainId&) -> Status {
+        if (method == "inspect") return Error{.code = Code::unavailable, .what = "the monitor does not answer"};
+        return {};
+    };
+    hypervisor().forget_calls();
+    loop.run_for(10min);
+    EXPECT_EQ(status(1).State, SwState::RUNNING);
+    EXPECT_EQ(status(1).DomainId, 1000);
+    for (const auto& call : hypervisor().calls()) EXPECT_FALSE(call.starts_with("destroy") || call.starts_with("stop")) << call;
+}
+
+TEST_F(DomainAgentTest, AVolumeOfTheWrongFormatIsNotGivenToAGuestAndTriedAgain) {
+    start_node();
+    const auto config = domain_config(1, host);
+    host.disks[config.DiskConfigList[0].FileLocation] = types::Format::RAW;
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    loop.run_for(2min);
+    EXPECT_TRUE(status(1).ConfigFailed);
+    EXPECT_THAT(status(1).Error, HasSubstr("is RAW, not QCOW2"));
+    EXPECT_EQ(calls("create " + app_uuid(1)), 0U);
+    host.disks[config.DiskConfigList[0].FileLocation] = types::Format::QCOW2;
+    EXPECT_TRUE(until(1, SwState::RUNNING, 40s));
+    EXPECT_FALSE(status(1).ConfigFailed);
+}
+
+TEST_F(DomainAgentTest, ANodeWithoutARuntimeSaysSoAndLooksAgain) {
+    runtimes.available = false;
+    start_node();
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), domain_config(1, host)));
+    loop.run_for(10s);
+    EXPECT_THAT(status(1).Error, HasSubstr("no runtime of this node"));
+    runtimes.available = true;
+    EXPECT_TRUE(until(1, SwState::RUNNING, 2min));
+}
+
+TEST_F(DomainAgentTest, WhatTheRuntimeTookAwayReachesTheOperator) {
+    hypervisor().report.notes = {"no KVM: guests are emulated"};
+    start_node();
+    auto config = domain_config(1, host);
+    config.EnableVnc = true;
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    ASSERT_TRUE(until(1, SwState::RUNNING));
+    loop.run_for(1s);
+    ASSERT_NE(notes->get(app_uuid(1)), nullptr);
+    EXPECT_THAT(notes->get(app_uuid(1))->Notes, ::testing::ElementsAre("no KVM: guests are emulated", HasSubstr("no VNC")));
+    EXPECT_EQ(notes->get(app_uuid(1))->Runtime, "org.lfedge.eve.fake");
+}
+
+TEST_F(DomainAgentTest, AChangeOfARunningAppIsNotApplied) {
+    start_node();
+    run_app(1);
+    auto config = domain_config(1, host);
+    config.Memory *= 2;
+    config.UUIDandVersion.Version = "2";
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    loop.run_for(1min);
+    EXPECT_EQ(status(1).UUIDandVersion.Version, "2");
+    EXPECT_EQ(status(1).Memory, 524288);
+    EXPECT_EQ(status(1).DomainId, 1000);
+}
+
+TEST_F(DomainAgentTest, MeasuresWhatRuns) {
+    const auto metrics = bus.subscribe<types::DomainMetric>({.agent = "domainmgr"});
+    start_node();
+    run_app(1);
+    loop.run_for(1min);
+    ASSERT_NE(metrics->get(app_uuid(1)), nullptr);
+    EXPECT_EQ(metrics->get(app_uuid(1))->AllocatedMB, 512U);
+    EXPECT_TRUE(metrics->get(app_uuid(1))->Activated);
+    ASSERT_NE(metrics->get(types::Uuid{}.to_string()), nullptr);
+    EXPECT_EQ(metrics->get(types::Uuid{}.to_string())->UsedMemory, 4096U);
+}
+
+TEST_F(DomainAgentTest, AConfigUnderAStrangersKeyIsRefused) {
+    start_node();
+    ASSERT_TRUE(node.configs->publish("something", domain_config(1, host)));
+    loop.run_for(1min);
+    EXPECT_EQ(statuses->get(app_uuid(1)), nullptr);
+    EXPECT_TRUE(log.has("domain.config_refused"));
+}
+
+}  // namespace
+}  // namespace eve
