@@ -90,7 +90,7 @@ void Agent::on_start(Start start) {
         config_ = **start.saved.parsed;
         keep_times(*config_, published());
         if (!start.saved_is_backup) saved_digest_ = start.saved.digest;
-        add_local_counters(*config_, local_counters());
+        add_local_counters(*config_, saved_counters_);
     }
     get_status_ = saved ? types::ConfigGetStatus::ConfigGetReadSaved : types::ConfigGetStatus::ConfigGetFail;
 
@@ -195,7 +195,7 @@ bool Agent::accept(Candidate candidate, Source source) {
     keep_times(config, published());
     config_ = std::move(config);
     forget_local_of_removed();
-    add_local_counters(*config_, local_counters());
+    add_local_counters(*config_, saved_counters_);
     get_status_ = types::ConfigGetStatus::ConfigGetSuccess;
     note_accepted(*config_, candidate.digest, source);
     for (const auto& item : config_->item_problems) deps_.log.write(Level::warn, "config.item_refused", {{"item", item.name}, {"error", item.error}});
@@ -386,8 +386,12 @@ void Agent::load_local(const Result<std::string>& bytes) {
         return;
     }
     auto read = from_json<LocalCommands>(*bytes);
-    if (read) local_ = *std::move(read);
-    else deps_.log.write(Level::error, "config.local_commands_unreadable", {{"error", read.error().what}});
+    if (read) {
+        local_ = *std::move(read);
+        saved_counters_ = local_counters();
+        return;
+    }
+    deps_.log.write(Level::error, "config.local_commands_unreadable", {{"error", read.error().what}});
 }
 
 LocalCounters Agent::local_counters() const {
@@ -407,7 +411,10 @@ void Agent::forget_local_of_removed() {
     const auto gone_volume = [&](const auto& entry) { return !volumes.contains(entry.first); };
     const auto removed = std::erase_if(local_.AppCommands, gone_app) + std::erase_if(local_.AppCounters, gone_app) +
                          std::erase_if(local_.VolumeGenCounters, gone_volume);
-    if (removed > 0) save_local();
+    if (removed == 0) return;
+    std::erase_if(saved_counters_.apps, [&](const auto& entry) { return !apps.contains(entry.first.to_string()); });
+    std::erase_if(saved_counters_.volumes, [&](const auto& entry) { return !volumes.contains(entry.first.to_string()); });
+    save_local();
 }
 
 /// A request is its command and its timestamp; the same one again was accepted already.
@@ -457,8 +464,9 @@ void Agent::save_local() {
                 if (!retry_save_) retry_save_ = deps_.loop.after(save_retry, [this] { save_local(); });
                 return;
             }
+            saved_counters_ = std::move(saved.second);
             if (!config_) return;
-            add_local_counters(*config_, saved.second);
+            add_local_counters(*config_, saved_counters_);
             publish_volumes_and_apps();
         }));
 }

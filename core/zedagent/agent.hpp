@@ -109,7 +109,8 @@ private:
     std::optional<DeviceConfig> config_;  ///< in force
     ConfigStatus status_;
     types::ConfigGetStatus get_status_ = types::ConfigGetStatus::ConfigGetFail;
-    LocalCommands local_;
+    LocalCommands local_;          ///< with what is not on disk yet
+    LocalCounters saved_counters_;  ///< what is on disk: only this is published
     std::string saved_digest_;  ///< of the bytes in the checkpoint
     bool reading_ = false;
     bool look_again_ = false;
