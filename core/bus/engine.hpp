@@ -63,7 +63,8 @@ private:
     Lanes* lanes_;
     std::map<Key, Entry> waiting_;
     std::vector<Entry> in_flight_;
-    bool scheduled_ = false;
+    bool posted_ = false;
+    std::optional<TimerId> retry_;
     std::set<TableId> failing_;
     std::map<TableId, Stored> listeners_;
 };

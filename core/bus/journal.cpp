@@ -59,21 +59,22 @@ void Journal::overlay(const TableId& table, StoredTable& records) const {
 }
 
 void Journal::schedule(std::chrono::nanoseconds delay) {
-    if (scheduled_ || !in_flight_.empty()) return;
-    scheduled_ = true;
+    if (posted_ || !in_flight_.empty()) return;
     auto begin = [weak = weak_from_this()] {
         if (const auto self = weak.lock()) self->start();
     };
     if (delay.count() == 0) {
+        posted_ = true;
         loop_.post(std::move(begin));
-    } else {
-        loop_.after(delay, std::move(begin));
+    } else if (!retry_) {
+        retry_ = loop_.after(delay, std::move(begin));
     }
 }
 
 void Journal::start() {
-    scheduled_ = false;
-    if (waiting_.empty()) return;
+    posted_ = false;
+    if (retry_) loop_.cancel(*std::exchange(retry_, std::nullopt));
+    if (waiting_.empty() || !in_flight_.empty()) return;
     std::vector<Entry> markers;  // never before the records that they come after
     for (auto& [key, entry] : waiting_) (key.second ? in_flight_ : markers).push_back(std::move(entry));
     waiting_.clear();

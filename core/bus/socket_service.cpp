@@ -207,18 +207,33 @@ SocketService::SocketService(std::shared_ptr<const SocketTransport::Deps> deps, 
     : deps_(std::move(deps)),
       publication_(publication),
       listener_(std::move(listener)),
-      path_(std::move(path)),
-      watch_(deps_->loop.watch(listener_.get(), Ready::readable, [this] { accept(); })) {}
+      path_(std::move(path)) {
+    watch();
+}
 
 SocketService::~SocketService() {
-    deps_->loop.unwatch(watch_);
+    if (watch_) deps_->loop.unwatch(*watch_);
+    if (pause_) deps_->loop.cancel(*pause_);
     ::unlink(path_.c_str());
     for (const auto& peer : peers_) peer->stop();
 }
 
+void SocketService::watch() {
+    watch_ = deps_->loop.watch(listener_.get(), Ready::readable, [this] { accept(); });
+}
+
 void SocketService::accept() {
     UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!fd.valid()) return;
+    if (!fd.valid()) {
+        if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS) return;
+        deps_->log.write(Level::error, "bus.accept_failed", {{"topic", publication_.id().name()}, {"error", std::strerror(errno)}});
+        deps_->loop.unwatch(*std::exchange(watch_, std::nullopt));
+        pause_ = deps_->loop.after(accept_pause, [this] {
+            pause_.reset();
+            watch();
+        });
+        return;
+    }
     const bool trusted = peer_is_trusted(fd.get());
     if (!trusted || peers_.size() >= peers_max) {
         deps_->log.write(Level::warn, "bus.peer_refused",

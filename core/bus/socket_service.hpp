@@ -16,6 +16,8 @@ namespace eve::bus {
 
 /// Subscribers of one publication at once; more are refused.
 inline constexpr std::size_t peers_max = 64;
+/// Without descriptors for another subscriber the publication accepts none for this long.
+inline constexpr std::chrono::seconds accept_pause{1};
 /// Messages sent to or read from one peer in one turn of the loop.
 inline constexpr int messages_per_turn = 64;
 
@@ -87,12 +89,14 @@ public:
 private:
     SocketService(std::shared_ptr<const SocketTransport::Deps> deps, const Published& publication, UniqueFd listener, std::string path);
     void accept();
+    void watch();
 
     std::shared_ptr<const SocketTransport::Deps> deps_;
     const Published& publication_;
     UniqueFd listener_;
     std::string path_;
-    WatchId watch_;
+    std::optional<WatchId> watch_;
+    std::optional<TimerId> pause_;
     std::vector<std::shared_ptr<SocketPeer>> peers_;  // shared with the tasks they posted
 };
 

@@ -71,7 +71,8 @@ struct AsioLoop::Impl {
 
     void run_due() {
         const auto now = clock.now();
-        while (!timers.empty() && timers.begin()->first.first <= now) {
+        const auto newest = last_id;  // what these tasks set comes in the next turn
+        while (!timers.empty() && timers.begin()->first.first <= now && timers.begin()->first.second <= newest) {
             auto entry = timers.extract(timers.begin());
             due.erase(entry.key().second);
             entry.mapped()();

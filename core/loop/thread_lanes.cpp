@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -70,8 +71,15 @@ struct ThreadLanes::Impl : std::enable_shared_from_this<Impl> {
         lane.queue.push_back(std::move(job));
         if (lane.busy || lane.queue.size() > 1) return;
         ready.push_back(name);
-        if (ready.size() > idle && threads.size() < threads_max) threads.emplace_back([this] { work(); });
+        if (ready.size() > idle && threads.size() < threads_max) add_thread();
         wake.notify_one();
+    }
+
+    // With fewer threads than wished for jobs wait longer; without any there is no node.
+    void add_thread() try {
+        threads.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+        if (threads.empty()) throw;
     }
 
     void work() {

@@ -316,6 +316,17 @@ TEST_F(BusTest, AFullDiskStopsNoMessageAndTheFileFollows) {
     EXPECT_EQ(store.tables.begin()->second.records.size(), 1U);
 }
 
+TEST_F(BusTest, WhileTheDiskRefusesANewRecordDoesNotWaitForTheRetryOfAnOldOne) {
+    const auto publication = bus.publish<Sample>(durable);
+    const auto subscription = bus.subscribe<Sample>(durable, heard.handlers());
+    store.fault = [](const bus::StoreChange&) { return Status{Error{.code = Code::resource_exhausted, .what = "disk full"}}; };
+    ASSERT_TRUE(publication->publish("a", sample(1)));
+    loop.run_for(1s);
+    ASSERT_TRUE(publication->publish("b", sample(2)));
+    loop.run_for(1s);
+    EXPECT_EQ(subscription->items().size(), 2U);
+}
+
 TEST_F(BusTest, ADamagedFileIsSetAsideAndStopsNothingElse) {
     const bus::TableId table{.agent = "zedmanager", .topic = "Sample", .persistent = false};
     store.tables[table].records = {{"bad", "{\"Number\":"}, {"good", R"({"Text":"n1","Number":1})"}};

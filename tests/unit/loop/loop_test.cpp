@@ -162,6 +162,15 @@ TYPED_TEST(LoopContract, TheLimitOfAJobIsItsDeadline) {
     ASSERT_TRUE(this->wait_for(1));
 }
 
+TEST(AsioLoop, ATimerThatSetsItselfInThePastDoesNotStarveTheRest) {
+    AsioWorld world;
+    std::function<void()> again = [&] { world.loop.at(world.loop.now() - 1s, again); };
+    again();
+    bool posted = false;
+    world.loop.post([&] { world.loop.post([&] { posted = true; }); });
+    EXPECT_TRUE(world.run_until([&] { return posted; }));
+}
+
 TEST(AsioLoop, TasksPostedFromThreadsAllRunOnTheLoopsThread) {
     AsioWorld world;
     std::size_t ran = 0;
