@@ -1,0 +1,345 @@
+#include "qemu_config.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <set>
+
+namespace eve::kvm {
+namespace {
+
+std::string hex(std::uint32_t number) {
+    std::array<char, 16> text{};
+    std::snprintf(text.data(), text.size(), "0x%x", number);
+    return text.data();
+}
+
+std::string mebibytes(Bytes size) { return std::to_string((size.n + (1U << 20) - 1) >> 20); }
+
+/// Builds the sections of one domain in EVE's order, numbering slots, disks and ports as it goes.
+class Builder {
+public:
+    Builder(const DomainSpec& spec, const Layout& layout) : spec_(spec), layout_(layout) {}
+
+    QemuPlan build() {
+        arguments();
+        machine();
+        if (x86()) globals();
+        if (x86() && spec_.mode == VirtualizationMode::fml) firmware_drives();
+        add("overcommit", "", {{"mem-lock", "off"}});
+        monitor("charmonitor", "monitor", "qmp");
+        monitor("charlistener", "listener", "listener.qmp");
+        add("memory", "", {{"size", mebibytes(spec_.memory)}});
+        const auto cpus = std::to_string(spec_.vcpus);
+        add("smp-opts", "", {{"cpus", cpus}, {"sockets", "1"}, {"cores", cpus}, {"threads", "1"}});
+        console();
+        if (spec_.vnc.enabled) screen();
+        usb();
+        if (spec_.virtual_tpm) tpm();
+        for (const auto& disk : spec_.disks)
+            if (disk.target != DiskTarget::app_custom) add_disk(disk);
+        network();
+        for (const auto& adapter : spec_.adapters)
+            if (adapter.kind == AdapterKind::pci) add_passthrough(adapter);
+        serial_ports();
+        add("device", "eve-vsock0", {{"driver", "vhost-vsock-pci"}, {"disable-legacy", "on"}, {"guest-cid", std::to_string(layout_.vsock_cid)}});
+        return std::move(plan_);
+    }
+
+private:
+    using Entries = std::vector<std::pair<std::string, std::string>>;
+
+    bool x86() const { return layout_.architecture == Architecture::x86_64; }
+    bool legacy() const { return spec_.mode == VirtualizationMode::legacy; }
+    Section& add(std::string kind, std::string id, Entries entries) {
+        return plan_.sections.emplace_back(Section{.kind = std::move(kind), .id = std::move(id), .entries = std::move(entries)});
+    }
+    void argument(std::string name, std::string value = {}) {
+        plan_.args.push_back(std::move(name));
+        if (!value.empty()) plan_.args.push_back(std::move(value));
+    }
+
+    void arguments() {
+        argument("-display", "none");
+        argument("-S");
+        argument("-no-user-config");
+        argument("-nodefaults");
+        argument("-no-shutdown");
+        argument("-serial", "chardev:charserial0");
+        if (x86()) argument("-machine", "hpet=off");
+        const bool hidden = x86() && spec_.mode == VirtualizationMode::fml;
+        argument("-cpu", hidden ? "host,hv_time,hv_relaxed,hv_vendor_id=eveitis,hypervisor=off,kvm=off,vmx=off" : "host");
+        if (spec_.openstack_metadata) argument("-smbios", "type=1,product=OpenStack Compute");
+        argument("-name", spec_.name);
+        argument("-uuid", spec_.id.value);
+        argument("-readconfig", layout_.config_path);
+        argument("-pidfile", layout_.directory + "/pid");
+    }
+
+    void machine() {
+        add("msg", "", {{"timestamp", "on"}});
+        auto& machine = add("machine", "", {{"type", layout_.machine}, {"dump-guest-core", "off"}});
+        if (x86()) {
+            machine.set("accel", "kvm");
+            machine.set("vmport", "off");
+            machine.set("kernel-irqchip", "on");
+        } else {
+            machine.set("accel", "kvm:tcg");
+            machine.set("gic-version", "host");
+        }
+        if (!spec_.firmware.empty() && (spec_.mode != VirtualizationMode::fml || !x86())) machine.set("firmware", spec_.firmware);
+        if (!spec_.kernel.empty()) machine.set("kernel", spec_.kernel);
+        if (!spec_.ramdisk.empty()) machine.set("initrd", spec_.ramdisk);
+        if (!spec_.device_tree.empty()) machine.set("dtb", spec_.device_tree);
+        if (!spec_.extra_args.empty()) machine.set("append", spec_.extra_args);
+    }
+
+    void globals() {
+        add("global", "", {{"driver", "kvm-pit"}, {"property", "lost_tick_policy"}, {"value", "delay"}});
+        add("global", "", {{"driver", "ICH9-LPC"}, {"property", "disable_s3"}, {"value", "1"}});
+        add("global", "", {{"driver", "ICH9-LPC"}, {"property", "disable_s4"}, {"value", "1"}});
+        add("rtc", "", {{"base", "localtime"}, {"driftfix", "slew"}});
+        add("device", "", {{"driver", "intel-iommu"}, {"caching-mode", "on"}});
+    }
+
+    void firmware_drives() {
+        if (spec_.boot_order != BootOrder::unknown)
+            add("fw_cfg", "", {{"name", "opt/eve.bootorder"}, {"string", spec_.boot_order == BootOrder::usb ? "usb" : "nousb"}});
+        add("drive", "drive-ovmf-code",
+            {{"if", "pflash"}, {"format", "raw"}, {"readonly", "on"}, {"unit", "0"}, {"file", spec_.firmware}});
+        add("drive", "drive-ovmf-vars", {{"if", "pflash"}, {"format", "raw"}, {"unit", "1"}, {"file", layout_.firmware_vars}});
+    }
+
+    void monitor(const std::string& chardev, const std::string& name, const std::string& socket) {
+        add("chardev", chardev, {{"backend", "socket"}, {"path", layout_.directory + "/" + socket}, {"server", "on"}, {"wait", "off"}});
+        add("mon", name, {{"chardev", chardev}, {"mode", "control"}});
+    }
+
+    void console() {
+        add("device", "", {{"driver", "virtio-serial"}, {"addr", "3"}});
+        auto& chardev = add("chardev", "charserial0",
+                            {{"backend", "socket"}, {"mux", "on"}, {"path", layout_.directory + "/cons"}, {"server", "on"}, {"wait", "off"}});
+        if (!spec_.console_log_disabled) {
+            chardev.set("logfile", "/dev/fd/1");
+            chardev.set("logappend", "on");
+        }
+        add("device", "", {{"driver", "virtconsole"}, {"chardev", "charserial0"}, {"name", "org.lfedge.eve.console.0"}});
+    }
+
+    void screen() {
+        auto& vnc = add("vnc", "default", {{"vnc", layout_.vnc_listen + ":" + std::to_string(spec_.vnc.display)}});
+        if (!spec_.vnc.password.value.empty()) vnc.set("password", "on");
+        if (!x86()) add("device", "video0", {{"driver", "virtio-gpu-pci"}});
+        else if (spec_.gpu == "legacy") add("device", "video0", {{"driver", "VGA"}, {"vgamem_mb", "16"}, {"bus", "pcie.0"}, {"addr", "0x1"}});
+        else add("device", "video0", {{"driver", "virtio-vga"}, {"max_outputs", "1"}, {"bus", "pcie.0"}, {"addr", "0x1"}});
+    }
+
+    void usb() {
+        add("device", "pci.2", {{"driver", "pcie-root-port"}, {"port", "12"}, {"chassis", "2"}, {"bus", "pcie.0"}, {"addr", "0x2"}});
+        add("device", "usb", {{"driver", "qemu-xhci"}, {"p2", "15"}, {"p3", "15"}, {"bus", "pci.2"}, {"addr", "0x0"}});
+        if (x86()) {
+            add("device", "input0", {{"driver", "usb-tablet"}, {"bus", "usb.0"}, {"port", "1"}});
+        } else {
+            add("device", "input0", {{"driver", "usb-kbd"}, {"bus", "usb.0"}, {"port", "1"}});
+            add("device", "input1", {{"driver", "usb-mouse"}, {"bus", "usb.0"}, {"port", "2"}});
+        }
+    }
+
+    void tpm() {
+        add("chardev", "swtpm", {{"backend", "socket"}, {"path", layout_.tpm_socket}});
+        add("tpmdev", "tpm0", {{"type", "emulator"}, {"chardev", "swtpm"}});
+        add("device", "tpm-tis", {{"driver", x86() ? "tpm-tis" : "tpm-tis-device"}, {"tpmdev", "tpm0"}});
+    }
+
+    /// A root port of its own in the next slot: "pci.<slot>".
+    std::string root_port(bool multifunction) {
+        const auto number = std::to_string(slot_);
+        auto& port = add("device", "pci." + number, {{"driver", "pcie-root-port"}, {"port", "1" + number}, {"chassis", number}, {"bus", "pcie.0"}});
+        if (multifunction) port.set("multifunction", "on");
+        port.set("addr", hex(slot_));
+        ++slot_;
+        return "pci." + number;
+    }
+
+    void add_disk(const Disk& disk) {
+        const auto number = std::to_string(disk_++);
+        if (disk.cdrom || disk.format == DiskFormat::iso) {
+            const auto drive = "drive-sata0-" + number;
+            add("drive", drive, {{"file", disk.path}, {"format", "raw"}, {"if", "none"}, {"media", "cdrom"}, {"readonly", "on"}});
+            const auto port = std::to_string(sata_++);
+            auto& device = add("device", "sata0-" + port, {{"drive", drive}});
+            if (x86()) {
+                device.set("driver", "ide-cd");
+                device.set("bus", "ide." + port);
+            } else {
+                device.set("driver", "usb-storage");
+            }
+            return;
+        }
+        const auto slot = slot_;
+        const auto port = root_port(false);
+        if (!disk.wwn.empty()) {
+            add("device", "vhost-disk" + number,
+                {{"driver", "vhost-scsi-pci"}, {"max_sectors", "16384"}, {"wwpn", disk.wwn}, {"bus", port}, {"addr", "0x0"},
+                 {"num_queues", std::to_string(spec_.vcpus)}});
+            return;
+        }
+        const auto drive_id = "drive-virtio-disk" + number;
+        auto& drive = add("drive", drive_id,
+                          {{"file", disk.path}, {"format", std::string(qemu_format(disk.format))}, {"aio", "io_uring"}, {"cache", "writeback"}, {"if", "none"}});
+        if (disk.read_only) drive.set("readonly", "on");
+        if (legacy()) {
+            const auto controller = "ahci." + std::to_string(slot);
+            add("device", controller, {{"bus", port}, {"driver", "ahci"}});
+            add("device", "ahci-disk" + number, {{"driver", "ide-hd"}, {"bus", controller + ".0"}, {"drive", drive_id}});
+        } else {
+            add("device", "virtio-disk" + number,
+                {{"driver", "virtio-blk-pci"}, {"scsi", "off"}, {"bus", port}, {"addr", "0x0"}, {"drive", drive_id}});
+        }
+    }
+
+    void network() {
+        std::vector<const Vif*> vifs;
+        for (const auto& vif : spec_.vifs) vifs.push_back(&vif);
+        if (spec_.network_order_enforced)
+            std::stable_sort(vifs.begin(), vifs.end(), [](const Vif* a, const Vif* b) { return a->order.value_or(0) < b->order.value_or(0); });
+        for (const auto* vif : vifs) add_vif(*vif);
+    }
+
+    void add_vif(const Vif& vif) {
+        const auto number = std::to_string(net_++);
+        const auto port = root_port(true);
+        auto& netdev = add("netdev", "hostnet" + number,
+                           {{"type", "tap"}, {"ifname", vif.name}, {"br", vif.bridge}, {"script", "/etc/xen/scripts/qemu-ifup"}, {"downscript", "no"}});
+        if (!legacy()) netdev.set("vhost", "on");
+        auto& device = add("device", "net" + number,
+                           {{"driver", legacy() ? "e1000" : "virtio-net-pci"}, {"netdev", "hostnet" + number}, {"mac", vif.mac}, {"bus", port},
+                            {"addr", "0x0"}});
+        if (!legacy() && vif.mtu != 0) device.set("host_mtu", std::to_string(vif.mtu));
+    }
+
+    void add_passthrough(const Adapter& adapter) {
+        const auto port = root_port(true);
+        add("device", "", {{"driver", "vfio-pci"}, {"host", adapter.address}, {"bus", port}, {"addr", "0x0"}});
+    }
+
+    void serial_ports() {
+        std::set<std::string> seen;
+        for (const auto& adapter : spec_.adapters) {
+            if (adapter.kind != AdapterKind::serial || !seen.insert(adapter.address).second) continue;
+            const auto number = std::to_string(seen.size() - 1);
+            add("chardev", "charserial-usr" + number, {{"backend", "serial"}, {"path", adapter.address}});
+            add("device", "serial-usr" + number, {{"driver", x86() ? "isa-serial" : "pci-serial"}, {"chardev", "charserial-usr" + number}});
+        }
+    }
+
+    const DomainSpec& spec_;
+    const Layout& layout_;
+    QemuPlan plan_;
+    std::uint32_t slot_ = first_slot;
+    std::uint32_t disk_ = 0;
+    std::uint32_t sata_ = 0;
+    std::uint32_t net_ = 0;
+};
+
+bool plain_name(std::string_view text) {
+    return !text.empty() && text.size() <= name_size_max && std::all_of(text.begin(), text.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+    });
+}
+
+bool carried(std::string_view value) {
+    return value.size() <= value_size_max &&
+           std::all_of(value.begin(), value.end(), [](unsigned char c) { return c >= 0x20 && c != '"' && c != 0x7f; });
+}
+
+}  // namespace
+
+const std::string* Section::find(std::string_view name) const {
+    const auto entry = std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.first == name; });
+    return entry == entries.end() ? nullptr : &entry->second;
+}
+
+std::string* Section::find(std::string_view name) { return const_cast<std::string*>(std::as_const(*this).find(name)); }
+
+void Section::set(std::string_view name, std::string value) {
+    if (auto* there = find(name)) *there = std::move(value);
+    else entries.emplace_back(std::string(name), std::move(value));
+}
+
+bool Section::remove(std::string_view name) {
+    return std::erase_if(entries, [&](const auto& e) { return e.first == name; }) > 0;
+}
+
+std::string_view qemu_format(DiskFormat format) {
+    switch (format) {
+        case DiskFormat::raw:
+        case DiskFormat::iso: return "raw";
+        case DiskFormat::qcow: return "qcow";
+        case DiskFormat::qcow2: return "qcow2";
+        case DiskFormat::vhd: return "vpc";
+        case DiskFormat::vmdk: return "vmdk";
+        case DiskFormat::vhdx: return "vhdx";
+        case DiskFormat::unknown:
+        case DiskFormat::ova:
+        case DiskFormat::container: return {};
+    }
+    return {};
+}
+
+QemuPlan eve_plan(const DomainSpec& spec, const Layout& layout) { return Builder(spec, layout).build(); }
+
+Result<std::string> config_text(const std::vector<Section>& sections) {
+    std::string text = "# This file is automatically generated by domainmgr\n";
+    for (const auto& section : sections) {
+        const auto where = section.kind + (section.id.empty() ? "" : "." + section.id);
+        if (!plain_name(section.kind) || (!section.id.empty() && !plain_name(section.id)))
+            return Error{.code = Code::invalid_argument, .what = "QEMU's configuration has no section like this", .field = where};
+        text += "[" + section.kind + (section.id.empty() ? "]\n" : " \"" + section.id + "\"]\n");
+        for (const auto& [name, value] : section.entries) {
+            if (!plain_name(name))
+                return Error{.code = Code::invalid_argument, .what = "QEMU's configuration has no setting like this", .field = where + "." + name};
+            if (!carried(value))
+                return Error{.code = Code::invalid_argument,
+                             .what = "the value holds a quote or a control character, or has more than " + std::to_string(value_size_max) + " bytes",
+                             .field = where + "." + name};
+            text += "  " + name + " = \"" + value + "\"\n";
+        }
+        text += "\n";
+    }
+    return text;
+}
+
+Result<std::vector<Section>> parse_config_text(std::string_view text) {
+    std::vector<Section> sections;
+    const auto bad = [](std::string_view line) {
+        return Error{.code = Code::invalid_argument, .what = "not a line of a QEMU configuration: " + std::string(line.substr(0, 80))};
+    };
+    while (!text.empty()) {
+        const auto end = text.find('\n');
+        auto line = text.substr(0, end);
+        text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+        const auto start = line.find_first_not_of(' ');
+        if (start == std::string_view::npos || line[start] == '#') continue;
+        line.remove_prefix(start);
+        if (line.front() == '[') {
+            if (line.back() != ']') return bad(line);
+            line = line.substr(1, line.size() - 2);
+            const auto space = line.find(' ');
+            Section section{.kind = std::string(line.substr(0, space))};
+            if (space != std::string_view::npos) {
+                const auto id = line.substr(space + 1);
+                if (id.size() < 2 || id.front() != '"' || id.back() != '"') return bad(line);
+                section.id = id.substr(1, id.size() - 2);
+            }
+            sections.push_back(std::move(section));
+            continue;
+        }
+        const auto equals = line.find(" = \"");
+        if (sections.empty() || equals == std::string_view::npos || line.back() != '"' || equals + 4 > line.size() - 1) return bad(line);
+        sections.back().entries.emplace_back(line.substr(0, equals), line.substr(equals + 4, line.size() - equals - 5));
+    }
+    return sections;
+}
+
+}  // namespace eve::kvm

@@ -1,0 +1,171 @@
+#include "validate.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace eve::kvm {
+namespace {
+
+constexpr std::size_t interface_name_max = 15;
+constexpr std::uint32_t mtu_min = 68;
+constexpr std::uint32_t mtu_max = 65521;
+constexpr std::uint32_t vnc_display_max = 65535 - 5900;
+constexpr Bytes memory_min = 1_MiB;
+constexpr Bytes memory_most = Bytes{1ULL << 46};
+
+bool hex_digit(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+
+bool valid_uuid(std::string_view text) {
+    if (text.size() != 36) return false;
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        const bool dash = at == 8 || at == 13 || at == 18 || at == 23;
+        if (dash ? text[at] != '-' : !hex_digit(text[at])) return false;
+    }
+    return true;
+}
+
+bool valid_mac(std::string_view text) {
+    if (text.size() != 17) return false;
+    for (std::size_t at = 0; at < text.size(); ++at)
+        if (at % 3 == 2 ? text[at] != ':' : !hex_digit(text[at])) return false;
+    const auto low = text[1] <= '9' ? text[1] - '0' : (text[1] | 0x20) - 'a' + 10;
+    return low % 2 == 0;  // not a multicast address
+}
+
+bool valid_interface(std::string_view text) { return valid_name(text) && text.size() <= interface_name_max; }
+
+bool carried(std::string_view text) {
+    return text.size() <= value_size_max && std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c != '"' && c != 0x7f; });
+}
+
+class Checker {
+public:
+    Checker(const DomainSpec& spec, const Offer& offer) : spec_(spec), offer_(offer) {}
+
+    std::vector<Problem> run() {
+        require(valid_uuid(spec_.id.value), ".id", "the id must be a UUID");
+        require(valid_name(spec_.name), ".name", "the name must be 1 to 127 letters, digits, dots, dashes or underscores, and not begin with a dot");
+        require(spec_.mode != VirtualizationMode::unknown, ".mode", "the virtualization mode is not set");
+        require(spec_.mode != VirtualizationMode::container, ".mode", "containers are not run by QEMU", "use the containerd plugin");
+        require(spec_.memory >= memory_min, ".memory_bytes", "a guest needs at least 1 MiB of memory");
+        require(spec_.memory <= memory_most, ".memory_bytes", "a guest cannot have more than 64 TiB of memory");
+        require(spec_.vcpus >= 1, ".vcpus", "a guest needs a CPU");
+        require(spec_.vcpus <= vcpus_max, ".vcpus", "a guest cannot have more than " + std::to_string(vcpus_max) + " CPUs");
+        require(!spec_.cpus_pinned || spec_.cpus.size() >= spec_.vcpus, ".cpus", "there must be one CPU of the host for each pinned virtual CPU");
+        file(spec_.kernel, ".kernel");
+        file(spec_.ramdisk, ".ramdisk");
+        require(spec_.ramdisk.empty() || !spec_.kernel.empty(), ".ramdisk", "a RAM disk needs a kernel");
+        require(spec_.device_tree.empty() || offer_.architecture == Architecture::aarch64, ".device_tree", "this architecture has no device trees");
+        file(spec_.device_tree, ".device_tree");
+        text(spec_.extra_args, ".extra_args");
+        require(spec_.extra_args.empty() || !spec_.kernel.empty(), ".extra_args", "a kernel command line needs a kernel");
+        file(spec_.firmware, ".firmware");
+        firmware_screen();
+        require(spec_.gpu.empty() || spec_.gpu == "legacy", ".gpu", "the GPU configuration is empty or 'legacy'");
+        require(!spec_.oem_license, ".oem_license", "OEM licence tables are not handed to guests by this plugin");
+        require(!spec_.virtual_tpm, ".virtual_tpm", "this plugin gives guests no TPM");
+        disks();
+        vifs();
+        adapters();
+        require(slots_ <= last_slot - first_slot + 1, slots_at_fault_,
+                "the guest's PCI bus has " + std::to_string(last_slot - first_slot + 1) + " slots for disks, interfaces and devices");
+        require(spec_.vnc.display <= vnc_display_max, ".vnc.display", "TCP ports end at 65535");
+        return std::move(problems_);
+    }
+
+private:
+    void require(bool holds, std::string field, std::string what, std::string hint = {}) {
+        if (!holds) problems_.push_back({.field = std::move(field), .what = std::move(what), .hint = std::move(hint)});
+    }
+    void text(const std::string& value, const std::string& field) {
+        require(carried(value), field, "holds a quote or a control character, or has more than " + std::to_string(value_size_max) + " bytes");
+    }
+    void file(const std::string& path, const std::string& field) {
+        require(path.empty() || path.front() == '/', field, "the path must be absolute");
+        text(path, field);
+    }
+
+    void firmware_screen() {
+        if (spec_.resolution.empty()) return;
+        static const std::set<std::string> known = {"800x600", "1024x768", "1280x800", "1920x1080"};
+        require(known.contains(spec_.resolution), ".resolution", "the resolution is 800x600, 1024x768, 1280x800 or 1920x1080");
+        require(offer_.firmware_resolutions, ".resolution", "no firmware for a resolution is configured", "set ovmf_vars_dir of the plugin");
+    }
+
+    void disks() {
+        std::set<std::string> ids;
+        std::uint32_t cdroms = 0;
+        for (std::size_t at = 0; at < spec_.disks.size(); ++at) {
+            const auto& disk = spec_.disks[at];
+            const auto field = ".disks[" + std::to_string(at) + "]";
+            require(ids.insert(disk.id).second, field + ".id", "two disks have this id");
+            if (disk.target == DiskTarget::app_custom) continue;
+            require(disk.target != DiskTarget::unknown, field + ".target", "the disk's purpose is not set");
+            require(!disk.path.empty(), field + ".path", "the disk has no file");
+            file(disk.path, field + ".path");
+            require(disk.wwn.empty(), field + ".wwn", "vhost-scsi targets are not used by this plugin");
+            if (disk.format == DiskFormat::container) require(false, field + ".format", "an image of a container is not a disk");
+            else require(!qemu_format(disk.format).empty(), field + ".format", "QEMU does not read this format");
+            require(spec_.mode != VirtualizationMode::legacy || !disk.read_only || disk.cdrom || disk.format == DiskFormat::iso, field + ".read_only",
+                    "the IDE disks of LEGACY cannot be read-only");
+            if (disk.cdrom || disk.format == DiskFormat::iso) {
+                ++cdroms;
+                require(cdroms <= sata_ports, field, "the guest's SATA controller has " + std::to_string(sata_ports) + " ports for CD-ROMs");
+            } else {
+                take_slot(field);
+            }
+        }
+    }
+
+    void vifs() {
+        std::set<std::string> names;
+        for (std::size_t at = 0; at < spec_.vifs.size(); ++at) {
+            const auto& vif = spec_.vifs[at];
+            const auto field = ".vifs[" + std::to_string(at) + "]";
+            require(valid_interface(vif.name), field + ".name", "not a name of an interface (1 to 15 letters, digits, dots, dashes, underscores)");
+            require(names.insert(vif.name).second, field + ".name", "two interfaces have this name");
+            require(valid_interface(vif.bridge), field + ".bridge", "not a name of a bridge");
+            require(valid_mac(vif.mac), field + ".mac", "not a MAC address of one interface");
+            require(vif.mtu == 0 || (vif.mtu >= mtu_min && vif.mtu <= mtu_max), field + ".mtu", "the MTU is 68 to 65521 bytes, or 0");
+            require(!spec_.network_order_enforced || vif.order.has_value(), field + ".order", "the order is enforced and this interface has none");
+            take_slot(field);
+        }
+    }
+
+    void adapters() {
+        for (std::size_t at = 0; at < spec_.adapters.size(); ++at)
+            require(false, ".adapters[" + std::to_string(at) + "]", "this plugin hands no devices of the host to guests on this machine");
+    }
+
+    void take_slot(const std::string& field) {
+        if (++slots_ == last_slot - first_slot + 2) slots_at_fault_ = field;
+    }
+
+    const DomainSpec& spec_;
+    const Offer& offer_;
+    std::vector<Problem> problems_;
+    std::uint32_t slots_ = 0;
+    std::string slots_at_fault_;
+};
+
+}  // namespace
+
+bool valid_name(std::string_view name) {
+    return !name.empty() && name.size() <= 127 && name.front() != '.' && std::all_of(name.begin(), name.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+    });
+}
+
+std::vector<Problem> problems_of(const DomainSpec& spec, const Offer& offer) { return Checker(spec, offer).run(); }
+
+std::vector<std::string> without_effect(const DomainSpec& spec, const Offer& offer) {
+    std::vector<std::string> notes;
+    if (spec.vcpus_max > spec.vcpus) notes.emplace_back("CPUs cannot be added to a running guest: the larger maximum has no effect");
+    if (spec.memory_max > spec.memory) notes.emplace_back("Memory cannot be added to a running guest: the larger maximum has no effect");
+    if (!spec.root_device.empty()) notes.emplace_back("The root device has no effect on a guest of QEMU");
+    if (spec.boot_order != BootOrder::unknown && (spec.mode != VirtualizationMode::fml || offer.architecture != Architecture::x86_64))
+        notes.emplace_back("Only the firmware of FML guests heeds the boot order");
+    return notes;
+}
+
+}  // namespace eve::kvm

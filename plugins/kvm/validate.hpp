@@ -1,0 +1,28 @@
+#pragma once
+// What of a domain's spec this plugin will not do, and what it accepts without an effect. Pure.
+
+#include <string>
+#include <vector>
+
+#include "qemu_config.hpp"
+
+namespace eve::kvm {
+
+/// What the answer depends on beside the spec.
+struct Offer {
+    Architecture architecture = Architecture::x86_64;
+    bool firmware_resolutions = false;  ///< templates of UEFI variables by resolution are configured
+};
+
+inline constexpr std::uint32_t vcpus_max = 240;
+
+/// Every reason to refuse `spec`; empty: none.
+std::vector<Problem> problems_of(const DomainSpec& spec, const Offer& offer);
+
+/// A sentence for each field that has no effect on a guest of QEMU.
+std::vector<std::string> without_effect(const DomainSpec& spec, const Offer& offer);
+
+/// Whether the text can name a domain, its directory and its process.
+bool valid_name(std::string_view name);
+
+}  // namespace eve::kvm
