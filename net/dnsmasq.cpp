@@ -62,6 +62,17 @@ std::string closed_to_others(const std::string& path) {
     return {};
 }
 
+/// The node's root, its run and the given directory below them may be passed through by user nobody; what is in them is closed by itself.
+void let_others_pass(const std::string& directory) {
+    constexpr int levels = 3;
+    fs::path at = fs::absolute(directory);
+    for (int level = 0; level < levels && at != at.root_path(); ++level, at = at.parent_path()) {
+        struct stat info {};
+        if (::stat(at.c_str(), &info) == 0 && info.st_uid == ::geteuid() && (info.st_mode & S_IXOTH) == 0)
+            ::chmod(at.c_str(), (info.st_mode & 07777) | S_IXOTH);
+    }
+}
+
 struct DirectoryChange {
     bool changed = false;
     bool forgotten = false;  ///< an entry vanished or says something else than before
@@ -141,6 +152,7 @@ void DnsmasqSet::adopt(const std::string& bridge) {
 }
 
 Status DnsmasqSet::start(const std::string& bridge) {
+    let_others_pass(directory_);
     const auto closed = closed_to_others(directory_);
     if (!closed.empty())
         return Error{.code = Code::failed_precondition,

@@ -184,6 +184,8 @@ Result<Entry> parse(const types::ACE& ace, const AclInput& input) {
     if (entry.port_map) {
         if (entry.app_port.empty()) return refuse("a port map needs an lport match");
         if (on_switch) return refuse("a port map is not possible on a switch network instance");
+        if (entry.family == 6) return refuse("a port map is only possible for IPv4");
+        entry.family = 4;
         if (*entry.protocol != 6 && *entry.protocol != 17 && *entry.protocol != 132) return refuse("a port map needs a protocol with ports");
     }
     return entry;

@@ -1,6 +1,7 @@
 #include "core/zedrouter/agent.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <set>
 #include <utility>
@@ -76,6 +77,8 @@ private:
     void apply(Plan plan);
     void applied(const HostNetwork& network, const std::map<types::Uuid, types::AppNetworkConfig>& configs, const std::set<types::Uuid>& instances,
                  Result<std::vector<ItemFailure>> result);
+    void note_in_force();
+    void note_effective(const std::map<types::Uuid, types::AppNetworkConfig>& configs, const std::set<types::Uuid>& instances);
     void note_failures(const std::vector<ItemFailure>& failures);
     void retry_later();
     void publish();
@@ -258,6 +261,10 @@ void Agent::Impl::on_app(const types::AppNetworkConfig& config, const std::strin
                 agent.app_numbers_.collect(agent.started_);
                 agent.bridge_numbers_.collect(agent.started_);
                 for (auto& [instance, numbers] : agent.interface_numbers_) numbers.collect(agent.started_);
+                std::vector<std::string> gone;
+                for (const auto& [key, record] : agent.pub_generators_->items())
+                    if (!agent.tables_.apps.contains(record->UUID)) gone.push_back(key);
+                for (const auto& key : gone) (void)agent.pub_generators_->unpublish(key);  // it is there
             }));
         }
     }
@@ -416,6 +423,7 @@ void Agent::Impl::reconcile() {
     auto plan = plan_host_network(make_plan_input(tables_, options));
     log_refused(plan.refused);
 
+    if (!applying_ && attempted_ && attempt_good_ && plan.network == *attempted_) note_in_force();
     publish();
     if (applying_) return;  // its end comes back here
     if (attempted_ && plan.network == *attempted_) {
@@ -442,7 +450,7 @@ void Agent::Impl::apply(Plan plan) {
     for (const auto& [uuid, instance] : tables_.instances)
         if (instance.wanted) instances.insert(uuid);
     for (const auto& [uuid, app] : tables_.apps)
-        if (app.wanted) configs[uuid] = app.config;
+        if (app.wanted) configs[uuid] = types::has_error(app.status) ? app.applied : app.config;
     auto network = std::make_shared<const HostNetwork>(std::move(plan.network));
     deps_.lanes.submit(
         lane, [&world = deps_.network, network](const LaneContext&) { return world.apply(*network); },
@@ -469,8 +477,27 @@ void Agent::Impl::applied(const HostNetwork& network, const std::map<types::Uuid
     apply_error_.clear();
     note_failures(*result);
     if (!result->empty()) retry_later();
+    note_effective(configs, instances);
+    observe();  // the interfaces' numbers
+    schedule();
+}
+
+/// What is wanted needs no more than what is there: apps without interfaces, a new version of the same.
+void Agent::Impl::note_in_force() {
+    std::set<types::Uuid> instances;
+    std::map<types::Uuid, types::AppNetworkConfig> configs;
+    for (const auto& [uuid, instance] : tables_.instances)
+        if (instance.wanted) instances.insert(uuid);
+    for (const auto& [uuid, app] : tables_.apps)
+        if (app.wanted) configs[uuid] = types::has_error(app.status) ? app.applied : app.config;
+    note_effective(configs, instances);
+}
+
+void Agent::Impl::note_effective(const std::map<types::Uuid, types::AppNetworkConfig>& configs, const std::set<types::Uuid>& instances) {
+    bool changed = false;
     for (auto& [uuid, instance] : tables_.instances) {
         const bool now = instances.contains(uuid);
+        changed = changed || now != instance.effective;
         if (now != instance.effective) {
             deps_.log.write(Level::info, now ? "network_instance.activated" : "network_instance.deactivated",
                             {{"network_instance", uuid.to_string()}, {"bridge", instance.status.BridgeName}});
@@ -480,20 +507,20 @@ void Agent::Impl::applied(const HostNetwork& network, const std::map<types::Uuid
     for (auto& [uuid, app] : tables_.apps) {
         const auto found = configs.find(uuid);
         const bool now = found != configs.end();
+        changed = changed || now != app.effective;
         if (now != app.effective)
             deps_.log.write(Level::info, now ? "app_network.activated" : "app_network.deactivated", {{"app", uuid.to_string()}, {"number", app.status.AppNum}});
         app.effective = now;
         if (now) app.applied = found->second;
     }
-    observe();  // the interfaces' numbers
-    schedule();
+    if (changed) schedule();  // apps may have waited for it
 }
 
 void Agent::Impl::note_failures(const std::vector<ItemFailure>& failures) {
     std::map<std::string, std::string> now;
     for (const auto& failure : failures) {
         auto& text = now[failure.owner];
-        text += (text.empty() ? "failed items: " : "; ") + failure.item + " (" + failure.error.what + ")";
+        text += (text.empty() ? "failed items: " : "; ") + failure.item + " (" + failure.error.what + (failure.error.hint.empty() ? "" : "; " + failure.error.hint) + ")";
         if (!failures_.contains(failure.owner))
             deps_.log.write(Level::warn, "network.item_failed", {{"owner", failure.owner}, {"item", failure.item}, {"error", failure.error.what}, {"hint", failure.error.hint}});
     }
@@ -524,6 +551,7 @@ void Agent::Impl::publish() {
         if (instance.deleted && !instance.wanted && !instance.effective) {
             if (pub_instances_->get(key)) (void)pub_instances_->unpublish(key);  // it is there
             bridge_numbers_.release(key);
+            interface_numbers(uuid).collect(types::Time(WallTime{std::numeric_limits<std::int64_t>::max(), 0}));
             interface_numbers_.erase(uuid);
             deps_.log.write(Level::info, "network_instance.deleted", {{"network_instance", key}});
             at = tables_.instances.erase(at);

@@ -201,10 +201,13 @@ AdapterResult decide_adapter(Tables& tables, App& app, types::AppNetAdapterStatu
         numbers.release(key);  // so that a lower one can be had when somebody leaves
         return {.wait = false, .error = ip.error().what};
     }
-    for (const auto& [other_mac, addresses] : status.IPAssignments) {
-        if (other_mac == mac) continue;
-        for (const auto& address : addresses.IPv4Addrs)
-            if (address.Address == *ip) return {.wait = false, .error = "address " + ip->to_string() + " is in use by " + other_mac};
+    if (*ip == status.BridgeIPAddr) return {.wait = false, .error = "address " + ip->to_string() + " is the gateway's"};
+    for (const auto& [other_uuid, other] : tables.apps) {
+        if (other_uuid == app_uuid || ip->empty()) continue;
+        for (const auto& theirs : other.status.AppNetAdapterList)
+            for (const auto& address : theirs.AssignedAddresses.IPv4Addrs)
+                if (theirs.Network == adapter.Network && address.Address == *ip)
+                    return {.wait = false, .error = "address " + ip->to_string() + " is in use by app " + other.status.DisplayName};
     }
     const auto source = adapter.AppIPAddr.empty() ? AddressSource::AddressSourceInternalDHCP : AddressSource::AddressSourceStatic;
     if (!ip->empty()) {
@@ -366,6 +369,15 @@ void decide_apps(Tables& tables) {
         if (instance.status.BridgeIPAddr.empty()) continue;
         instance.status.IPAssignments[instance.status.BridgeMac.to_string()].IPv4Addrs = {
             {instance.status.BridgeIPAddr, AddressSource::AddressSourceEVEInternal}};
+    }
+    for (auto& [uuid, instance] : tables.instances) {  // addresses of interfaces that are no more
+        std::erase_if(instance.status.IPAssignments, [&](const auto& item) {
+            if (item.first == instance.status.BridgeMac.to_string()) return false;
+            for (const auto& [app_uuid, app] : tables.apps)
+                for (const auto& adapter : app.status.AppNetAdapterList)
+                    if (adapter.Network == uuid && adapter.Mac.to_string() == item.first) return false;
+            return true;
+        });
     }
     std::vector<App*> earlier;
     for (auto* app : in_order(tables.apps)) {

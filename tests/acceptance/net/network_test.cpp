@@ -49,7 +49,6 @@ protected:
     void SetUp() override {
         if (const auto missing = what_is_missing(); !missing.empty()) GTEST_SKIP() << "cannot run here, missing: " << missing;
         ASSERT_EQ(::unshare(CLONE_NEWNET), 0);  // this process is the node; each test is a process of its own
-        ASSERT_EQ(::chmod(root_.path().c_str(), 0755), 0);
         run({"ip", "link", "set", "lo", "up"});
         outside_ = std::make_unique<Namespace>();
         ASSERT_TRUE(run({"ip", "link", "add", "eth0", "type", "veth", "peer", "name", "wan", "netns", outside_->pid()}).ok());

@@ -510,5 +510,65 @@ TEST_F(ZedrouterAgent, DeactivatedAppLosesItsRulesAndKeepsItsNumber) {
     EXPECT_TRUE(bench_->active(app));
 }
 
+TEST_F(ZedrouterAgent, AppWithoutInterfacesIsActiveAtOnce) {
+    auto app = ZedrouterBench::app(1, "a", ZedrouterBench::local(1, "eth0"), {});
+    app.AppNetAdapterList.clear();
+    bench_->set(app);
+    settle();
+    EXPECT_TRUE(bench_->active(app));
+    EXPECT_TRUE(bench_->status(app)->ConfigInSync);
+    const auto network = ZedrouterBench::local(1, "eth0");
+    bench_->set(network);
+    auto second = app;
+    second.UUIDandVersion.UUID = ZedrouterBench::uuid(2);
+    bench_->set(second);
+    settle();
+    EXPECT_TRUE(bench_->active(second));
+    bench_->remove(second);
+    settle();
+    EXPECT_EQ(bench_->status(second), nullptr);
+}
+
+TEST_F(ZedrouterAgent, NewVersionOfTheSameConfigIsNoChange) {
+    const auto network = ZedrouterBench::local(1, "eth0");
+    bench_->set(network);
+    auto app = run_app(1, "a", network, {everything});
+    const int applies = world_.applies();
+    app.UUIDandVersion.Version = "2";
+    bench_->set(app);
+    settle();
+    EXPECT_TRUE(bench_->status(app)->ConfigInSync);
+    EXPECT_FALSE(bench_->status(app)->PendingModify);
+    EXPECT_EQ(bench_->status(app)->UUIDandVersion.Version, "2");
+    EXPECT_EQ(world_.applies(), applies);
+}
+
+TEST_F(ZedrouterAgent, ChangedMacKeepsTheAddress) {
+    const auto network = ZedrouterBench::local(1, "eth0");
+    bench_->set(network);
+    auto app = run_app(1, "a", network, {everything});
+    app.AppNetAdapterList[0].AppMacAddr = types::MacAddress::parse_or_none("02:11:22:33:44:55");
+    bench_->set(app);
+    settle();
+    EXPECT_EQ(bench_->status(app)->Error, "");
+    EXPECT_EQ(ip(app), "10.1.0.128");
+    EXPECT_EQ(bench_->status(network)->IPAssignments.size(), 2u);
+}
+
+TEST_F(ZedrouterAgent, BadChangeOfARunningAppLeavesItRunning) {
+    const auto network = ZedrouterBench::local(1, "eth0");
+    bench_->set(network);
+    auto app = run_app(1, "a", network, {everything});
+    const auto before = world_.network();
+    app.AppNetAdapterList[0].AppIPAddr = *types::IpAddress::parse("10.9.0.1");
+    bench_->set(app);
+    settle();
+    EXPECT_TRUE(bench_->active(app));
+    EXPECT_THAT(bench_->status(app)->Error, HasSubstr("is not in subnet"));
+    EXPECT_FALSE(bench_->status(app)->ConfigInSync);
+    EXPECT_FALSE(bench_->status(app)->PendingModify);
+    EXPECT_EQ(world_.network(), before);
+}
+
 }  // namespace
 }  // namespace eve
