@@ -84,6 +84,10 @@ void Engine::forget(Subscription& subscription) {
 Bus::Bus(Deps deps) : engine_(std::make_shared<bus::Engine>(deps)) {}
 Bus::~Bus() = default;
 
+void Bus::flush() {
+    if (engine_->journal) engine_->journal->flush();
+}
+
 namespace {
 bus::TableId table_id(TopicName name, const TypeInfo& type) {
     return {.agent = std::move(name.agent), .scope = std::move(name.scope), .topic = type.name, .persistent = name.persistent};

@@ -136,6 +136,8 @@ public:
     Bus(const Bus&) = delete;
     Bus& operator=(const Bus&) = delete;
 
+    /// Every record published so far is in its file, or its disk refused it. For the end of a process, when its lanes have ended.
+    void flush();
     /// This agent is the owner of the table, which begins with what an earlier life left in files. A second publication of a living one's name
     /// is a defect of the caller.
     template <class T> std::unique_ptr<Publication<T>> publish(TopicName name) {

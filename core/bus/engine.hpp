@@ -42,6 +42,8 @@ public:
     void add(Entry entry);
     /// Writes it before returning.
     void add_now(Entry entry);
+    /// Writes everything that waits or is being written, before returning; whatever the lane did of it already is written again.
+    void flush();
     /// Who hears of a table's entries; null ends it. What is queued is written all the same.
     void listen(const TableId& table, Stored stored);
     /// Lays what is not written yet over what was read.
@@ -55,7 +57,7 @@ private:
     void start();
     void finish(const std::vector<Status>& results);
     void tell(const Entry& entry);
-    bool note(const Entry& entry, const Status& result);
+    bool note(const StoreChange& change, const Status& result);
 
     Loop& loop_;
     Log& log_;

@@ -13,6 +13,18 @@ void Journal::add(Entry entry) {
     schedule(std::chrono::nanoseconds{0});
 }
 
+void Journal::flush() {
+    for (auto& entry : std::exchange(in_flight_, {})) waiting_.try_emplace(key_of(entry.change), std::move(entry));
+    std::vector<StoreChange> batch;
+    for (const auto& [key, entry] : waiting_)
+        if (key.second) batch.push_back(entry.change);
+    for (const auto& [key, entry] : waiting_)
+        if (!key.second) batch.push_back(entry.change);
+    waiting_.clear();
+    const auto results = store_.commit(batch);
+    for (std::size_t i = 0; i < batch.size() && i < results.size(); ++i) static_cast<void>(note(batch[i], results[i]));
+}
+
 Journal::Key Journal::key_of(const StoreChange& change) {
     return {change.table, change.kind == StoreChange::Kind::marker ? std::nullopt : std::optional{change.key}};
 }
@@ -24,7 +36,7 @@ void Journal::add_now(Entry entry) {
     if (older_is_being_written) return add(std::move(entry));
     waiting_.erase(key);  // an older value that the disk refused
     const auto results = store_.commit({entry.change});
-    if (!note(entry, results.empty() ? Status{} : results.front())) {
+    if (!note(entry.change, results.empty() ? Status{} : results.front())) {
         wait(entry);
         schedule(store_retry);
     }
@@ -95,7 +107,7 @@ void Journal::finish(const std::vector<Status>& results) {
     const auto written = std::exchange(in_flight_, {});
     bool failed = false;
     for (std::size_t i = 0; i < written.size(); ++i) {
-        if (note(written[i], i < results.size() ? results[i] : Status{})) continue;
+        if (note(written[i].change, i < results.size() ? results[i] : Status{})) continue;
         failed = true;
         waiting_.try_emplace(key_of(written[i].change), written[i]);  // unless a later change of it waits already
     }
@@ -109,15 +121,15 @@ void Journal::tell(const Entry& entry) {
 }
 
 // Whether it was stored; the first failure and the recovery are logged, not every try between them.
-bool Journal::note(const Entry& entry, const Status& result) {
-    const auto& table = entry.change.table;
+bool Journal::note(const StoreChange& change, const Status& result) {
+    const auto& table = change.table;
     if (result) {
         if (failing_.erase(table) > 0) log_.write(Level::info, "bus.store_recovered", {{"topic", table.name()}});
         return true;
     }
     if (failing_.insert(table).second)
         log_.write(Level::error, "bus.store_failed",
-                   {{"topic", table.name()}, {"key", entry.change.key}, {"error", result.error().what}, {"hint", result.error().hint}});
+                   {{"topic", table.name()}, {"key", change.key}, {"error", result.error().what}, {"hint", result.error().hint}});
     return false;
 }
 

@@ -302,6 +302,19 @@ TEST_F(BusTest, ANewLifeWithinAWriteBeginsWithWhatIsBeingWritten) {
     EXPECT_EQ(publication->get("a")->Number, 2);
 }
 
+TEST_F(BusTest, FlushWritesWhatWaitsAndWhatTheLaneNeverFinished) {
+    const auto publication = bus.publish<Sample>(durable);
+    ASSERT_TRUE(publication->publish("a", sample(1)));
+    loop.step();  // handed to the lane
+    ASSERT_TRUE(publication->publish("b", sample(2)));
+    publication->signal_restarted();
+    lanes.drop_everything();
+    bus.flush();
+    const auto& stored = store.tables.at({.agent = "zedmanager", .topic = "Sample", .persistent = true});
+    EXPECT_EQ(stored.records.size(), 2U);
+    EXPECT_EQ(stored.restart_counter, 1);
+}
+
 TEST_F(BusTest, AFullDiskStopsNoMessageAndTheFileFollows) {
     const auto publication = bus.publish<Sample>(durable);
     const auto subscription = bus.subscribe<Sample>(durable, heard.handlers());
