@@ -119,7 +119,8 @@ private:
     Now now() const { return {deps_.loop.now(), deps_.loop.clock().wall_now()}; }
     nanoseconds between(nanoseconds low, nanoseconds high) {
         const auto span = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(high - low).count());
-        return low + std::chrono::milliseconds(static_cast<std::int64_t>(deps_.random(span + 1)));
+        const auto& draw = deps_.random;
+        return low + std::chrono::milliseconds(static_cast<std::int64_t>(draw(span + 1)));
     }
     Instant next_look() { return deps_.loop.now() + between(poll_min, poll_max); }
     Policy policy() const { return {items_.seconds("timer.boot.retry"), items_.boolean("app.broken.restart")}; }

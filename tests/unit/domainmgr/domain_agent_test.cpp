@@ -437,6 +437,14 @@ TEST_F(DomainAgentTest, AChangeOfARunningAppIsNotApplied) {
     EXPECT_EQ(status(1).DomainId, 1000);
 }
 
+TEST_F(DomainAgentTest, ARuntimeThatWasOpenedAnewIsLookedAtAtOnce) {
+    start_node();
+    run_app(1);
+    hypervisor().guest_dies(DomainId{app_uuid(1)}, 9);
+    runtimes.emit("");
+    EXPECT_TRUE(until(1, SwState::BROKEN, 1s));
+}
+
 TEST_F(DomainAgentTest, MeasuresWhatRuns) {
     const auto metrics = bus.subscribe<types::DomainMetric>({.agent = "domainmgr"});
     start_node();
