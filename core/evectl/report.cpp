@@ -387,10 +387,13 @@ Report report_plugins(const NodeFiles& node) {
     std::string notes;
     for (const auto& item : items) {
         if (!item.is_object()) continue;
-        rows.push_back({text_of(item, "id"), text_of(item, "version"), text_of(item, "verdict"), text_of(item, "isolation"), text_of(item, "reason")});
+        const auto trouble = text_of(item, "trouble");  // now, of one that was opened
+        rows.push_back({text_of(item, "name"), text_of(item, "version"), text_of(item, "state"), text_of(item, "isolation"),
+                        trouble.empty() ? text_of(item, "reason") : trouble});
+        if (const auto hint = text_of(item, "hint"); !hint.empty()) notes += "  " + text_of(item, "name") + ": " + hint + "\n";
         if (const auto found = item.find("notes"); found != item.end() && found->is_array())
             for (const auto& note : *found)
-                if (note.is_string()) notes += "  " + text_of(item, "id") + ": " + note.get<std::string>() + "\n";
+                if (note.is_string()) notes += "  " + text_of(item, "name") + ": " + note.get<std::string>() + "\n";
     }
     return {document(items),
             (items.empty() ? "No plugins were found; zedbox looks in the directory given with --plugins.\n" : table_text(rows) + notes) + not_running_note(node)};
