@@ -22,6 +22,7 @@
 #include "core/types/node.hpp"
 #include "core/types/volume.hpp"
 #include "core/zedagent/parse.hpp"
+#include "core/zedagent/records.hpp"
 #include "storage/durable_file.hpp"
 
 namespace eve::evectl {
@@ -124,10 +125,24 @@ public:
         const auto console = app_console(node_, app);
         if (console.log.empty())
             return complain({.code = Code::unavailable, .what = app.name + " has no console log yet", .hint = "it has one once it was booted: evectl app show " + app.name});
-        return finish(print_file(console.log, tail_bytes, call_.follow ? Follow::yes : Follow::no));
+        const auto print = [](std::string_view chunk) { return std::fwrite(chunk.data(), 1, chunk.size(), stdout) == chunk.size() && std::fflush(stdout) == 0; };
+        return finish(read_file(console.log, tail_bytes, call_.follow ? Follow::yes : Follow::no, print));
     }
 
-    int events() { return finish(print_events(node_, call_.json ? EventForm::json : EventForm::text, call_.follow ? Follow::yes : Follow::no)); }
+    int events() {
+        std::string rest;  // of a line that is not complete yet
+        const auto lines = [&](std::string_view chunk) {
+            rest += chunk;
+            std::size_t begin = 0;
+            for (std::size_t end; (end = rest.find('\n', begin)) != std::string::npos; begin = end + 1) {
+                const std::string line = rest.substr(begin, end - begin);
+                if (std::puts((call_.json ? line : event_text(line)).c_str()) < 0) return false;
+            }
+            rest.erase(0, begin);
+            return std::fflush(stdout) == 0;
+        };
+        return finish(read_file(node_.root().path("/run/zedbox/events.log"), tail_bytes, call_.follow ? Follow::yes : Follow::no, lines));
+    }
 
     const NodeFiles& node() const { return node_; }
 
@@ -152,13 +167,13 @@ private:
             if (!call_.quiet) std::printf("Stored; no node runs on this root: it will read the config when it starts.\n");
             return done;
         }
-        DirectoryWatch watch({node_.directory<types::ConfigStatus>("zedagent")});
+        DirectoryWatch watch({node_.directory<zedagent::ConfigStatus>("zedagent")});
         const Instant deadline = clock_.now() + std::min<std::chrono::nanoseconds>(call_.timeout, std::chrono::seconds{30});
         for (;;) {
-            const auto status = node_.record<types::ConfigStatus>("zedagent", "global");
+            const auto status = node_.record<zedagent::ConfigStatus>("zedagent", "global");
             if (status.Digest == digest) {
-                if (!status.Accepted) return complain({.code = Code::invalid_argument, .what = "the node refused the config: " + status.Error, .field = status.Field, .hint = status.Hint});
-                for (const auto& item : status.Notices) std::fprintf(stderr, "note: %s\n", item.c_str());
+                if (!status.Accepted) return complain({.code = Code::invalid_argument, .what = "the node refused the config: " + status.Error, .field = status.Field, .hint = status.Remedy});
+                for (const auto& remark : config_remarks(status)) std::fprintf(stderr, "note: %s\n", remark.c_str());
                 if (!call_.quiet) std::printf("Accepted.\n");
                 return done;
             }

@@ -105,7 +105,7 @@ Status attach_console(const std::string& socket_path) {
     return {};
 }
 
-Status print_file(const std::string& path, std::size_t tail_bytes, Follow follow) {
+Status read_file(const std::string& path, std::size_t tail_bytes, Follow follow, const std::function<bool(std::string_view)>& sink) {
     DirectoryWatch watch({std::filesystem::path(path).parent_path().string()});
     std::array<char, 65536> buffer{};
     bool first = true;
@@ -120,7 +120,10 @@ Status print_file(const std::string& path, std::size_t tail_bytes, Follow follow
         for (;;) {
             ssize_t got = 0;
             while (fd >= 0 && (got = read(fd, buffer.data(), buffer.size())) > 0)
-                if (!write_all(STDOUT_FILENO, buffer.data(), static_cast<std::size_t>(got))) return {};
+                if (!sink({buffer.data(), static_cast<std::size_t>(got)})) {
+                    close(fd);
+                    return {};
+                }
             if (follow == Follow::no) {
                 close(fd);
                 return {};

@@ -1,7 +1,10 @@
 #pragma once
 // The terminal's side of a guest's console.
 
+#include <cstddef>
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "eve/result.hpp"
 
@@ -12,7 +15,8 @@ namespace eve::evectl {
 Status attach_console(const std::string& socket_path);
 
 enum class Follow { no, yes };
-/// Copies a file to standard output, from `tail_bytes` before its end; with Follow::yes goes on with what is added, also after rotation, until interrupted.
-Status print_file(const std::string& path, std::size_t tail_bytes, Follow follow);
+/// Gives a file to `sink` from `tail_bytes` before its end; with Follow::yes goes on with what is added, also after rotation, until `sink` says
+/// no. Errors: not_found.
+Status read_file(const std::string& path, std::size_t tail_bytes, Follow follow, const std::function<bool(std::string_view)>& sink);
 
 }  // namespace eve::evectl

@@ -14,7 +14,7 @@
 #include "core/types/network.hpp"
 #include "core/types/node.hpp"
 #include "core/types/volume.hpp"
-#include "core/zedagent/config_status.hpp"
+#include "core/zedagent/records.hpp"
 #include "core/zedmanager/explain.hpp"
 
 namespace eve::evectl {
@@ -141,6 +141,7 @@ struct AppRecords {
     std::optional<types::DomainStatus> domain;
     std::vector<types::VolumeRefStatus> refs;
     std::vector<types::VolumeStatus> volumes;
+    bool wanted = true;
 };
 
 template <class T> std::optional<T> find(const std::map<std::string, T>& records, const std::string& key) {
@@ -154,9 +155,12 @@ std::vector<AppRecords> read_apps(const NodeFiles& node) {
     const auto domains = node.table<types::DomainStatus>("domainmgr");
     const auto refs = node.table<types::VolumeRefStatus>("volumemgr");
     const auto volumes = node.table<types::VolumeStatus>("volumemgr");
+    const auto configs = node.table<types::AppInstanceConfig>("zedagent");
     std::vector<AppRecords> apps;
-    for (auto& [uuid, status] : node.table<types::AppInstanceStatus>("zedmanager")) {
+    for (const auto& [uuid, status] : node.table<types::AppInstanceStatus>("zedmanager")) {
         AppRecords app{.status = status, .network = find(networks, uuid), .domain = find(domains, uuid)};
+        const auto config = configs.find(uuid);
+        app.wanted = config != configs.end() && config->second.Activate;
         for (const auto& [key, ref] : refs)
             if (ref.AppUUID == status.UUIDandVersion.UUID) {
                 app.refs.push_back(ref);
@@ -168,6 +172,16 @@ std::vector<AppRecords> read_apps(const NodeFiles& node) {
         apps.push_back(std::move(app));
     }
     return apps;
+}
+
+/// Why the app is not where it should be; empty where there is nothing to say.
+std::string why(const AppRecords& app) {
+    zedmanager::AppRecords records{.app = &app.status};
+    for (const auto& ref : app.refs) records.volumes.push_back(&ref);
+    if (app.network) records.network = &*app.network;
+    if (app.domain) records.domain = &*app.domain;
+    records.wanted = app.wanted;
+    return zedmanager::why_waiting(records);
 }
 
 Json progress_json(const AppRecords& app) {
@@ -187,7 +201,7 @@ Json app_json(const AppRecords& app, const std::vector<std::string>& notes) {
         {"state", state_name(app.status.State)},
         {"activated", app.status.Activated},
         {"error", error_json(app.status, app.status.ErrorSourceType)},
-        {"why", zedmanager::why_waiting({.app = app.status, .network = app.network, .domain = app.domain, .volumes = app.volumes})},
+        {"why", why(app)},
         {"ips", Json::array()},
         {"progress", progress_json(app)},
         {"pid", app.domain ? app.domain->DomainId : 0},
@@ -222,12 +236,40 @@ std::string complaints(const Json& items) {
     return text;
 }
 
+std::string config_text(const zedagent::ConfigStatus& config) {
+    if (config.Accepted) return "accepted (" + config.Source + ")" + (config.MaintenanceMode ? ", maintenance mode: only config items apply" : "");
+    if (config.Error.empty()) return "none yet; give it one: evectl apply FILE";
+    return "REFUSED, " + std::string(config.Source.empty() ? "none is in force" : "the one before stays in force") + ": " + config.Error +
+           (config.Field.empty() ? "" : " (at " + config.Field + ")") + (config.Remedy.empty() ? "" : "; " + config.Remedy);
+}
+
 std::string not_running_note(const NodeFiles& node) {
     if (node.running("zedbox") != 0 || node.running("zedmanager") != 0) return {};
     return "\nNo node runs on this root (" + node.root().path("/") + "): this is what it last published. Start it: zedbox node --root ROOT\n";
 }
 
 }  // namespace
+
+std::vector<std::string> config_remarks(const zedagent::ConfigStatus& config) {
+    std::vector<std::string> remarks;
+    for (const auto& item : config.ConfigItemErrors)
+        remarks.push_back("config item " + item.Name + (item.Unknown ? " is not known and was ignored" : " did not apply: " + item.Error));
+    for (const auto& path : config.UnknownFields) remarks.push_back(path + " is no field of a device config and was ignored");
+    for (const auto& path : config.NotActedOn) remarks.push_back(path + " was read, but this node does nothing about it yet");
+    for (const auto& problem : config.Problems) remarks.push_back(problem);
+    return remarks;
+}
+
+std::string event_text(const std::string& json_line) {
+    const Json event = Json::parse(json_line, nullptr, false);
+    if (!event.is_object()) return json_line;
+    std::string text = text_of(event, "time") + "  " + text_of(event, "level") + "  " + text_of(event, "msg");
+    for (const auto& [name, value] : event.items()) {
+        if (name == "time" || name == "level" || name == "msg" || name == "pid" || name == "func" || name == "file" || name == "source") continue;
+        text += "  " + name + "=" + (value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, Json::error_handler_t::replace));
+    }
+    return text;
+}
 
 Report report_apps(const NodeFiles& node) {
     Json items = Json::array();
@@ -401,7 +443,7 @@ Report report_plugins(const NodeFiles& node) {
 
 Report report_status(const NodeFiles& node) {
     const long pid = node.running("zedbox");
-    const auto config = node.record<types::ConfigStatus>("zedagent", "global");
+    const auto config = node.record<zedagent::ConfigStatus>("zedagent", "global");
     const auto apps = read_apps(node);
     std::map<std::string, int> states;
     Json wrong = Json::array();
@@ -411,13 +453,20 @@ Report report_status(const NodeFiles& node) {
     }
     const auto memory = node.record<types::HostMemory>("domainmgr", "global");
     const auto vault = node.record<types::VaultStatus>("vaultmgr", "Application Data Store");
-    Json unknown = Json::array();
-    for (const auto& item : config.UnknownItems) unknown.push_back(item);
     Json out{
         {"running", pid != 0},
         {"pid", pid},
         {"root", node.root().path("/")},
-        {"config", {{"accepted", config.Accepted}, {"error", config.Error}, {"field", config.Field}, {"complaints", unknown}}},
+        {"config",
+         {{"accepted", config.Accepted},
+          {"error", config.Error},
+          {"field", config.Field},
+          {"remedy", config.Remedy},
+          {"source", config.Source},
+          {"digest", config.Digest},
+          {"in_force", config.InForceDigest},
+          {"remarks", strings(config_remarks(config))}}},
+        {"device", {{"uuid", config.DeviceUUID.to_string()}, {"name", config.DeviceName}}},
         {"apps", apps.size()},
         {"states", states},
         {"errors", wrong},
@@ -430,12 +479,12 @@ Report report_status(const NodeFiles& node) {
     std::string text = table_text({
         {"node", pid != 0 ? "running, pid " + std::to_string(pid) : "NOT running; start it: zedbox node --root " + node.root().path("/")},
         {"root", node.root().path("/")},
-        {"config", config.Accepted ? "accepted" : config.Error.empty() ? "none yet; give it one: evectl apply FILE" : "REFUSED: " + config.Error},
+        {"config", config_text(config)},
         {"apps", apps.empty() ? "none" : counted},
         {"memory", std::to_string(memory.FreeMemoryMB) + " MiB free of " + std::to_string(memory.TotalMemoryMB) + ", " + std::to_string(memory.Ncpus) + " CPUs"},
         {"vault", vault.ConversionComplete ? "ready" : "not ready"},
     });
-    for (const auto& item : config.UnknownItems) text += "config item " + item + "\n";
+    for (const auto& remark : config_remarks(config)) text += "note: " + remark + "\n";
     return {document(out), text + complaints(wrong)};
 }
 
@@ -449,8 +498,8 @@ AppProgress app_progress(const NodeFiles& node, const AppName& name) {
             out.line += " " + std::to_string(progress["percent"].get<std::uint64_t>()) + "% (" + bytes_text(progress["bytes"].get<std::uint64_t>()) + " of " +
                         bytes_text(progress["bytes_total"].get<std::uint64_t>()) + ")";
         if (out.error) out.line += ": " + app.status.Error;
-        else if (auto why = zedmanager::why_waiting({.app = app.status, .network = app.network, .domain = app.domain, .volumes = app.volumes}); !why.empty())
-            out.line += ": " + why;
+        else if (const std::string reason = why(app); !reason.empty())
+            out.line += ": " + reason;
         return out;
     }
     return {.state = "", .line = "not known to the node"};

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/evectl/node_files.hpp"
+#include "core/zedagent/records.hpp"
 #include "eve/result.hpp"
 
 namespace eve::evectl {
@@ -20,6 +21,11 @@ Report report_networks(const NodeFiles& node);
 Report report_ports(const NodeFiles& node);
 Report report_plugins(const NodeFiles& node);
 Report report_status(const NodeFiles& node);
+
+/// What zedagent did not take as it was given, one sentence each.
+std::vector<std::string> config_remarks(const zedagent::ConfigStatus& config);
+/// One line of the event log for a person.
+std::string event_text(const std::string& json_line);
 
 /// One app that the operator meant.
 struct AppName {

@@ -1,0 +1,20 @@
+#pragma once
+// How zedbox was called, read once in main.
+
+#include <string>
+#include <vector>
+
+namespace eve::zedbox {
+
+struct Options {
+    std::string root = "/";                 ///< EVE's absolute paths are put under it
+    std::string plugin_dir;                 ///< where plugins are looked for
+    std::vector<std::string> plugin_order;  ///< the operator's; empty: /run/eve-hv-type, else built in
+    std::string isolation;                  ///< "process", "in-process", or empty for each plugin's default
+    std::string libexec_dir;                ///< plugin-host, keeper, fetch
+    std::string log_level = "info";
+    unsigned guest_uid = 0;                 ///< what guests run as; 0: the user "evenode-guest", else 65533
+    unsigned guest_gid = 0;
+};
+
+}  // namespace eve::zedbox

@@ -1,0 +1,77 @@
+#include "core/zedbox/plugin_runtimes.hpp"
+
+#include <utility>
+
+#include "storage/durable_file.hpp"
+
+namespace eve::zedbox {
+namespace {
+
+constexpr const char* folder = "/run/domainmgr";
+
+plugin::RegistryOptions registry_options(const Process& process) {
+    const Options& chosen = process.options;
+    plugin::RegistryOptions out;
+    out.directories = {chosen.plugin_dir};
+    out.own_user_allowed = true;  // --plugins, or the folder of the build tree, is the operator's word
+    out.order = chosen.plugin_order;
+    out.hypervisor_type_file = process.root.path("/run/eve-hv-type");
+    out.isolation = chosen.isolation == "in-process" ? plugin::Isolation::in_process : plugin::Isolation::process;
+    out.state_dir = process.root.path("/persist/plugins");
+    out.run_dir = process.root.path("/run/plugins");
+    out.node = "evenode";
+    out.version = EVENODE_VERSION;
+    out.guest_uid = chosen.guest_uid;
+    out.guest_gid = chosen.guest_gid;
+    out.plugin_host = chosen.libexec_dir + "/plugin-host";
+    out.keeper.executable = chosen.libexec_dir + "/keeper";
+    return out;
+}
+
+}  // namespace
+
+PluginRuntimes::PluginRuntimes(Process& process)
+    : root_(process.root),
+      log_(process.log),
+      registry_(registry_options(process),
+                {.log = process.log,
+                 .on_event =
+                     [sink = sink_](const std::string&, const DomainEvent& event) {
+                         const std::lock_guard lock(sink->mutex);
+                         if (sink->function) sink->function(event);
+                     },
+                 .on_change =
+                     [sink = sink_](const std::string&, const std::string&) {
+                         // Gone or back: either way every domain of it is due for a look.
+                         const std::lock_guard lock(sink->mutex);
+                         if (sink->function) sink->function(DomainEvent{});
+                     }}) {}
+
+Result<std::vector<domainmgr::Runtime>> PluginRuntimes::probe(const LaneContext&) {
+    {
+        const std::lock_guard lock(opening_);
+        if (!std::exchange(open_, true)) registry_.open();
+    }
+    write_status();
+    std::vector<domainmgr::Runtime> found;
+    for (const auto& used : registry_.used()) {
+        // The registry owns it and outlives every lane.
+        std::shared_ptr<Hypervisor> hypervisor(used.hypervisor, [](Hypervisor*) {});
+        found.push_back({.hypervisor = std::move(hypervisor), .description = *used.description, .probe = used.probe});
+    }
+    return found;
+}
+
+void PluginRuntimes::on_event(std::function<void(const DomainEvent&)> sink) {
+    const std::lock_guard lock(sink_->mutex);
+    sink_->function = std::move(sink);
+}
+
+void PluginRuntimes::write_status() const {
+    const auto directory = storage::DurableDirectory::make(root_.path(folder));
+    const auto written = directory ? directory->write("plugins.json", plugin::to_json(registry_.status()), {.reach = storage::Reach::memory})
+                                   : Status(directory.error());
+    if (!written) log_.write(Level::warn, "plugin.status_not_written", {{"error", written.error().what}});
+}
+
+}  // namespace eve::zedbox

@@ -1,0 +1,38 @@
+#pragma once
+// The plugins of a node as domainmgr sees them: the registry, opened in domainmgr's first probe, and a file for evectl plugins.
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "core/domainmgr/effects.hpp"
+#include "core/plugin/registry.hpp"
+#include "core/zedbox/process.hpp"
+
+namespace eve::zedbox {
+
+class PluginRuntimes final : public domainmgr::Runtimes {
+public:
+    explicit PluginRuntimes(Process& process);
+
+    Result<std::vector<domainmgr::Runtime>> probe(const LaneContext& lane) override;
+    void on_event(std::function<void(const DomainEvent&)> sink) override;
+
+private:
+    /// Events come on plugins' threads, also while domainmgr is on its way out.
+    struct Sink {
+        std::mutex mutex;
+        std::function<void(const DomainEvent&)> function;
+    };
+    void write_status() const;
+
+    Root root_;
+    Log& log_;
+    std::shared_ptr<Sink> sink_ = std::make_shared<Sink>();  // shared with the registry's callbacks
+    plugin::Registry registry_;
+    std::mutex opening_;
+    bool open_ = false;
+};
+
+}  // namespace eve::zedbox

@@ -1,0 +1,63 @@
+# shellcheck shell=bash
+# What every node test begins with: a bench of its own (scripts/lab.sh), a guest image, a clean end. Source it.
+#
+# From ctest: EVE_BIN (folder of the executables), EVE_SOURCE (the repository). Ends with 77, and says so, where the machine lacks something.
+
+set -euo pipefail
+LAB=evt$$
+LAB_ROOT=$(mktemp -d /var/tmp/evenode-test.XXXXXX)
+LAB_BIN=${EVE_BIN:?}
+# shellcheck source=scripts/lab.sh
+. "${EVE_SOURCE:?}/scripts/lab.sh"
+
+missing=$(lab_check 2>&1) || { echo "SKIPPED on this machine: $missing"; rm -rf "$LAB_ROOT"; exit 77; }
+
+bench_end() {
+    local status=$?
+    trap - EXIT
+    if [ $status -ne 0 ]; then
+        echo "== the node's log"; tail -n 60 "$LAB_LOG" 2>/dev/null || true
+        echo "== evectl"; lab_ctl status || true; lab_ctl apps || true; lab_ctl volumes || true; lab_ctl networks || true
+        for console in "$LAB_ROOT".console.*; do [ -e "$console" ] && { echo "== $console"; tail -n 30 "$console"; }; done
+    fi
+    lab_down || true
+    rm -rf "$LAB_LOG" "$LAB_ROOT".*
+    exit $status
+}
+trap bench_end EXIT
+
+# A compressed image that boots Linux, says "<name> ready" on its console and serves a page on port 80.
+bench_linux_image() { "$EVE_SOURCE/scripts/make-guest-image" "$LAB_WWW/linux.qcow2" >/dev/null; }
+
+# bench_config JQ-PROGRAM: a device config written with the functions of device_config.jq, applied. $linux_sha etc. are bound.
+bench_config() {
+    jq -n -L "$EVE_SOURCE/tests/acceptance/node" --arg url "http://$LAB_SERVER:8000" \
+        --arg linux_sha "$(sha256sum "$LAB_WWW/linux.qcow2" 2>/dev/null | cut -d' ' -f1)" --arg linux_size "$(stat -c %s "$LAB_WWW/linux.qcow2" 2>/dev/null)" \
+        "include \"device_config\"; base(\$url) | $1" >"$LAB_ROOT.json"
+    lab_ctl apply "$LAB_ROOT.json"
+}
+
+app_field() { lab_ctl apps --json | jq -r --arg name "$1" ".[] | select(.name == \$name) | $2"; }
+console_has() { lab_ctl app logs "$1" | grep -q -- "$2"; }
+await_console() { lab_until "${3:-90}" "'$2' on the console of $1" console_has "$1" "$2"; }
+check() { local what=$1; shift; "$@" || { lab_fail "$what"; exit 1; }; echo "ok: $what"; }
+
+# Everything that the app config made is gone, and so is the node.
+bench_nothing_left() {
+    bench_config .
+    lab_until 60 "all apps gone" bash -c "[ \"\$('$LAB_BIN/evectl' --root '$LAB_ROOT' apps --json)\" = '[]' ]"
+    lab_until 60 "all networks gone" bash -c "[ \"\$('$LAB_BIN/evectl' --root '$LAB_ROOT' networks --json)\" = '[]' ]"
+    lab_until 60 "all volumes gone" bash -c "[ \"\$('$LAB_BIN/evectl' --root '$LAB_ROOT' volumes --json)\" = '[]' ]"
+    lab_node_down
+    local left
+    left=$(lab_leftovers)
+    [ -z "$left" ] || { echo "$left"; lab_fail "the lines above were left behind"; exit 1; }
+    echo "ok: nothing is left behind"
+}
+
+bench_up() {
+    lab_network_up
+    mkdir -p "$LAB_WWW"
+    lab_server_up
+    lab_node_up "$@"
+}
