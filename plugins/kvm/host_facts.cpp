@@ -21,8 +21,6 @@
 namespace eve::kvm {
 namespace {
 
-constexpr std::chrono::milliseconds kvm_patience{1000};
-
 #if defined(__x86_64__)
 
 // What the child says by its exit code.
@@ -171,8 +169,6 @@ std::string why_no_kvm(std::chrono::milliseconds most) {
 
 HostFacts find_host_facts(int sysfs) {
     HostFacts facts;
-    facts.kvm_reason = why_no_kvm(kvm_patience);
-    facts.kvm = facts.kvm_reason.empty();
     facts.vhost_net = opens("/dev/vhost-net");
     facts.vhost_vsock = opens("/dev/vhost-vsock");
     facts.io_uring = io_uring_works();

@@ -12,7 +12,10 @@ namespace eve::kvm {
 /// Why: /dev/kvm may open, make a VM and yet interpret the guest's kernel in software, where no real guest gets anywhere.
 std::string why_no_kvm(std::chrono::milliseconds most);
 
-/// All of it; `sysfs` is a descriptor of /sys or what stands for it.
+/// All but KVM, which costs time to try; `sysfs` is a descriptor of /sys or what stands for it.
 HostFacts find_host_facts(int sysfs);
+
+/// How long a test guest may take under KVM.
+inline constexpr std::chrono::milliseconds kvm_patience{1000};
 
 }  // namespace eve::kvm

@@ -173,12 +173,9 @@ KvmHypervisor::~KvmHypervisor() { watcher_.reset(); }
 const HostFacts& KvmHypervisor::facts() {
     std::call_once(facts_once_, [this] {
         facts_ = find_host_facts(host_.config().sysfs.fd);
-        if (settings_.accel == "tcg") {
-            facts_.kvm = false;
-            facts_.kvm_reason = "the node's configuration asks for emulation";
-        } else if (settings_.accel == "kvm") {
-            facts_.kvm = true;
-        }
+        if (settings_.accel == "tcg") facts_.kvm_reason = "the node's configuration asks for emulation";
+        else if (settings_.accel == "auto") facts_.kvm_reason = why_no_kvm(kvm_patience);
+        facts_.kvm = facts_.kvm_reason.empty();
     });
     return facts_;
 }
