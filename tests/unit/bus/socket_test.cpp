@@ -1,8 +1,11 @@
 // Topics between two processes, here two buses on one loop: what must hold beyond the transcripts.
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -87,11 +90,33 @@ TEST_F(Sockets, OnlyTheOwnerReachesSocketAndRecords) {
     EXPECT_EQ(facts.st_mode & 0777U, 0600U);
 }
 
+TEST_F(Sockets, AnotherUserIsRefusedEvenIfTheDirectoriesLetThemIn) {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root, to be another user";
+    const auto publication = here.bus.publish<Sample>(name);
+    ASSERT_TRUE(publication->publish("a", sample(1)));
+    const auto path = root.path("/run/zedmanager/Sample.sock");
+    for (const auto& place : {temp.string(), root.path("/run"), root.path("/run/zedmanager"), path})
+        std::filesystem::permissions(place, std::filesystem::perms::all);
+    const auto child = ::fork();
+    if (child == 0) {
+        constexpr uid_t nobody = 65534;
+        if (::setresuid(nobody, nobody, nobody) != 0) ::_exit(1);
+        const auto peer = connect_unix(path, SOCK_SEQPACKET);
+        if (!peer) ::_exit(2);
+        ::fcntl(peer->get(), F_SETFL, 0);
+        char byte = 0;
+        ::_exit(::recv(peer->get(), &byte, 1, 0) <= 0 ? 0 : 3);  // hung up on, without a word
+    }
+    int status = -1;
+    ASSERT_TRUE(world.run_until([&] { return ::waitpid(child, &status, WNOHANG) == child; }));
+    EXPECT_EQ(status, 0);
+    EXPECT_TRUE(log.has("bus.peer_refused"));
+}
+
 TEST_F(Sockets, ASecondOwnerOfATableIsTold) {
     const auto publication = here.bus.publish<Sample>(name);
     const auto other = there.bus.publish<Sample>(name);
     EXPECT_TRUE(log.has("bus.serve_failed"));
-    const auto subscription = Process(world, log, root).bus.subscribe<Sample>(name, heard.handlers());
 }
 
 TEST_F(Sockets, ASocketThatADeadPublisherLeftIsReplaced) {
