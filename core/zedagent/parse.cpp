@@ -437,6 +437,8 @@ Status parse_volume_refs(const wire::AppInstanceConfig& from, const std::map<typ
 Status parse_apps(const wire::EdgeDevConfig& config, types::Time now, DeviceConfig& out) {
     std::map<types::Uuid, std::int64_t> generations;
     for (const auto& volume : out.volumes) generations[volume.VolumeID] = volume.GenerationCounter;
+    InstanceTypes instances;
+    for (const auto& network : out.network_instances) instances.emplace(network.UUID, network.Type);
     const types::ConfigItems items(out.items);
     std::set<types::Uuid> seen;
     for (int i = 0; i < config.apps_size(); ++i) {
@@ -459,7 +461,7 @@ Status parse_apps(const wire::EdgeDevConfig& config, types::Time now, DeviceConf
         if (from.drives_size() > 0 && from.volumereflist_size() == 0)
             app.Errors.push_back("drives are the old form of storage and are not read; use volumes and volumeRefList");
         app.Activate = from.activate();
-        parse_adapters(from, config, app);
+        parse_adapters(from, instances, app);
         parse_io_adapters(from, app);
         app.RestartCmd = instance_command(from.restart());
         app.PurgeCmd = instance_command(from.purge());

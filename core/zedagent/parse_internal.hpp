@@ -1,8 +1,9 @@
 #pragma once
 // Between the two files that read the generated messages.
 
+#include <map>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "core/zedagent/parse.hpp"
 
@@ -28,7 +29,9 @@ Status parse_physical_io(const wire::EdgeDevConfig& config, DeviceConfig& out);
 Status parse_networks(const wire::EdgeDevConfig& config, types::Time now, DeviceConfig& out);
 void parse_ports(const wire::EdgeDevConfig& config, types::Time now, DeviceConfig& out);
 Status parse_network_instances(const wire::EdgeDevConfig& config, types::Time now, DeviceConfig& out);
-/// The app's adapters, and what is wrong with them in its Errors. After parse_network_instances.
-void parse_adapters(const wire::AppInstanceConfig& from, const wire::EdgeDevConfig& config, types::AppInstanceConfig& app);
+/// The type of each network instance.
+using InstanceTypes = std::map<types::Uuid, types::NetworkInstanceType>;
+/// The app's adapters, and what is wrong with them in its Errors.
+void parse_adapters(const wire::AppInstanceConfig& from, const InstanceTypes& instances, types::AppInstanceConfig& app);
 
 }  // namespace eve::zedagent

@@ -25,6 +25,7 @@ constexpr std::uint32_t app_vlan_min = 2;
 constexpr std::uint32_t app_vlan_max = 4093;
 constexpr std::uint32_t cost_max = 255;
 constexpr std::uint32_t vfs_max = 255;
+constexpr std::size_t errors_shown_max = 1000;
 
 Error wrong(std::string what) { return Error{.code = Code::invalid_argument, .what = std::move(what)}; }
 
@@ -184,7 +185,13 @@ public:
     PortParser(const wire::EdgeDevConfig& config, types::Time now, const DeviceConfig& parsed) : config_(config), now_(now), parsed_(parsed) {
         for (const auto& adapter : config.systemadapterlist())
             if (adapter.uplink()) version_ = types::DevicePortConfigVersion::DPCIsMgmt;
-        for (const auto& io : parsed.physical_io.AdapterList) old_controller_ = old_controller_ || io.UsagePolicy.FreeUplink;
+        for (const auto& io : parsed.physical_io.AdapterList) {
+            old_controller_ = old_controller_ || io.UsagePolicy.FreeUplink;
+            hardware_.emplace(io.Logicallabel, &io);
+        }
+        for (const auto& network : parsed.networks) networks_.emplace(network.UUID, &network);
+        for (const auto& vlan : config.vlans()) above_hardware_.insert(vlan.logicallabel());
+        for (const auto& bond : config.bonds()) above_hardware_.insert(bond.logicallabel());
     }
 
     types::DevicePortConfig parse() {
@@ -214,14 +221,12 @@ private:
     /// The hardware beneath the port; null with an error in `out`.
     const types::PhysicalIOAdapter* lower_layer(const wire::SystemAdapter& adapter, types::DevicePortConfig& out) const {
         const auto& label = adapter.lowerlayername().empty() ? adapter.name() : adapter.lowerlayername();
-        for (const auto& io : parsed_.physical_io.AdapterList) {
-            if (io.Logicallabel != label) continue;
-            if (is_network_adapter(io.Ptype)) return &io;
+        if (const auto io = hardware_.find(label); io != hardware_.end()) {
+            if (is_network_adapter(io->second->Ptype)) return io->second;
             fail(out, "port " + shown(adapter.name()) + ": " + shown(label) + " is not a network adapter");
             return nullptr;
         }
-        const auto is_label = [&](const auto& l2) { return l2.logicallabel() == label; };
-        if (std::ranges::any_of(config_.vlans(), is_label) || std::ranges::any_of(config_.bonds(), is_label))
+        if (above_hardware_.contains(label))
             fail(out, "port " + shown(adapter.name()) + ": " + shown(label) + " is a VLAN or bond, which this node does not make yet");
         else
             fail(out, "port " + shown(adapter.name()) + ": there is no " + shown(label) + " in deviceIoList");
@@ -260,12 +265,12 @@ private:
             if (out.IsMgmt) fail(out, "port " + out.Logicallabel + ": a management port needs a network (networkUUID)");
             return out;
         }
-        const auto network = std::ranges::find(parsed_.networks, id, &types::NetworkXObjectConfig::UUID);
-        if (network == parsed_.networks.end()) {
+        const auto network = networks_.find(id);
+        if (network == networks_.end()) {
             fail(out, "port " + out.Logicallabel + ": there is no network " + shown(adapter.networkuuid()));
             return out;
         }
-        apply(*network, std::move(address).value_or({}), out);
+        apply(*network->second, std::move(address).value_or({}), out);
         return out;
     }
 
@@ -317,15 +322,15 @@ private:
     }
 
     void name_collisions(std::vector<types::NetworkPortConfig>& ports) const {
-        for (std::size_t b = 0; b < ports.size(); ++b) {
-            for (std::size_t a = 0; a < b; ++a) {
-                const bool label = ports[a].Logicallabel == ports[b].Logicallabel;
-                if (!label && ports[a].IfName != ports[b].IfName) continue;
-                const auto text = label ? "two ports have the logical label " + ports[a].Logicallabel
-                                        : "two ports have the interface name " + ports[a].IfName;
-                fail(ports[a], text);
-                fail(ports[b], text);
-            }
+        std::map<std::string, std::size_t> labels, names;
+        for (std::size_t i = 0; i < ports.size(); ++i) {
+            const auto [label, new_label] = labels.emplace(ports[i].Logicallabel, i);
+            const auto [name, new_name] = names.emplace(ports[i].IfName, i);
+            if (new_label && new_name) continue;
+            const auto text = new_label ? "two ports have the interface name " + ports[i].IfName
+                                        : "two ports have the logical label " + ports[i].Logicallabel;
+            fail(ports[new_label ? name->second : label->second], text);
+            fail(ports[i], text);
         }
     }
 
@@ -336,7 +341,7 @@ private:
             if (!port.IsMgmt) continue;
             if (port.LastError.empty()) return;
             management = true;
-            errors += (errors.empty() ? "" : "; ") + port.LastError;
+            if (errors.size() < errors_shown_max) errors += (errors.empty() ? "" : "; ") + port.LastError;
         }
         if (management) fail(out, "no management port can be used: " + errors);
         else if (out.LastError.empty()) fail(out, "No management interfaces");
@@ -345,6 +350,9 @@ private:
     const wire::EdgeDevConfig& config_;
     types::Time now_;
     const DeviceConfig& parsed_;
+    std::map<std::string, const types::PhysicalIOAdapter*> hardware_;
+    std::map<types::Uuid, const types::NetworkXObjectConfig*> networks_;
+    std::set<std::string> above_hardware_;  ///< labels of VLANs and bonds
     types::DevicePortConfigVersion version_ = types::DevicePortConfigVersion::DPCInitial;
     bool old_controller_ = false;
 };
@@ -627,13 +635,11 @@ Status parse_network_instances(const wire::EdgeDevConfig& config, types::Time no
     return {};
 }
 
-void parse_adapters(const wire::AppInstanceConfig& from, const wire::EdgeDevConfig& config, types::AppInstanceConfig& app) {
-    std::map<types::Uuid, int> instances;
-    for (const auto& network : config.networkinstances())
-        instances.emplace(types::Uuid::parse_or_nil(network.uuidandversion().uuid()), network.insttype());
+void parse_adapters(const wire::AppInstanceConfig& from, const InstanceTypes& instances, types::AppInstanceConfig& app) {
     for (const auto& interface : from.interfaces()) {
         const auto instance = instances.find(types::Uuid::parse_or_nil(interface.networkid()));
-        if (instance != instances.end() && instance->second == wire::ZnetInstMesh) continue;  // overlay networks are history; EVE skips them too
+        // Overlay networks are history; EVE skips them too.
+        if (instance != instances.end() && static_cast<int>(instance->second) == wire::ZnetInstMesh) continue;
         types::AppNetAdapterConfig adapter;
         adapter.Name = interface.name();
         auto parsed = parse_adapter(interface, app.FixedResources.EnforceNetworkInterfaceOrder, adapter);

@@ -333,6 +333,14 @@ TEST(ParsePorts, ManagementCostAndNameFollowEve) {
     EXPECT_EQ(old.Ports.at(0).Cost, 0);
 }
 
+TEST(ParsePorts, TensOfThousandsAreReadInSeconds) {
+    std::string many = R"({"name":"wan"})";
+    for (int i = 0; i < 20'000; ++i) many += R"(,{"name":"wan"})";
+    const auto config = read_well(port(many));
+    ASSERT_THAT(config.ports.Ports, SizeIs(20'001));
+    for (const auto& each : {config.ports.Ports.front(), config.ports.Ports.back()}) EXPECT_THAT(each.LastError, HasSubstr("needs a network"));
+}
+
 std::string app(std::string_view members) {
     return with("\"networkInstances\":[{\"uuidandversion\":{\"uuid\":\"" + std::string(test::instance_uuid) +
                 "\"},\"instType\":1}],\"apps\":[{\"uuidandversion\":{\"uuid\":\"" + std::string(test::app_uuid) + "\"},\"displayname\":\"a\"," +
