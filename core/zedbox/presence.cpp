@@ -11,6 +11,7 @@
 #include <charconv>
 #include <optional>
 
+#include "core/zedbox/root_layout.hpp"
 #include "storage/durable_file.hpp"
 
 namespace eve {
@@ -39,7 +40,7 @@ bool is_alive_as(pid_t pid, const std::string& agent) {
 }  // namespace
 
 Result<std::unique_ptr<AgentPresence>> AgentPresence::claim(Loop& loop, const Root& root, const std::string& agent) {
-    if (auto made = storage::DurableDirectory::make(root.path("/run")); !made) return std::move(made).error();
+    if (auto ready = prepare_root(root); !ready) return std::move(ready).error();
     const auto base = root.path("/run/" + agent);
     const auto path = base + ".pid";
     UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));

@@ -115,6 +115,19 @@ TEST_F(Presence, AnEndLeavesItsExitCodeUntilTheNextStart) {
     EXPECT_FALSE(std::filesystem::exists(file("client.done")));
 }
 
+TEST_F(Presence, EvesOtherSpellingOfRunLeadsToTheSamePlace) {
+    ASSERT_TRUE(AgentPresence::claim(loop, root, "zedmanager"));
+    EXPECT_TRUE(std::filesystem::exists(temp.path() / "var" / "run" / "zedmanager.pid"));
+}
+
+TEST_F(Presence, AVarRunOfItsOwnIsRefusedWithARemedy) {
+    std::filesystem::create_directories(temp.path() / "var" / "run");
+    const auto refused = AgentPresence::claim(loop, root, "zedmanager");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::failed_precondition);
+    EXPECT_FALSE(refused.error().hint.empty());
+}
+
 TEST(ReverseChannelTest, EachProducerLeavesOneDatagram) {
     const TempDir temp;
     RealLoop world;
