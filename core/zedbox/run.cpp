@@ -75,6 +75,7 @@ public:
         // First what runs in lanes, then whose effects it uses. Records and guests stay: the next life adopts them.
         process_.lanes.reset();
         running_.clear();
+        process_.bus.flush();
     }
     Node(const Node&) = delete;
     Node& operator=(const Node&) = delete;
