@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/bio.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +12,7 @@
 #include <boost/describe.hpp>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 #include <utility>
 
 #include "core/plugin/elf.hpp"
@@ -105,6 +108,44 @@ Status check_owner(const std::string& file, bool own_user_allowed) {
     return {};
 }
 
+Status check_signature(const std::string& file, const std::vector<std::string>& key_files) {
+    constexpr std::size_t plugin_size_max = 256U << 20;
+    constexpr std::size_t signature_size = 64;
+    const auto whole = [](const std::string& path, std::size_t size_max) -> std::optional<std::string> {
+        const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        std::string content;
+        std::array<char, 1U << 16> buffer{};
+        while (fd && content.size() <= size_max) {
+            const auto got = ::read(fd.get(), buffer.data(), buffer.size());
+            if (got == 0) return content;
+            if (got < 0 && errno != EINTR) break;
+            if (got > 0) content.append(buffer.data(), static_cast<std::size_t>(got));
+        }
+        return std::nullopt;
+    };
+    const auto signature = whole(file + ".sig", signature_size);
+    if (!signature || signature->size() != signature_size)
+        return denied("it has no signature: " + file + ".sig is missing or is not 64 bytes",
+                      "sign it (openssl pkeyutl -sign -rawin), or take the demand for signatures back");
+    const auto content = whole(file, plugin_size_max);
+    if (!content) return denied(file + " cannot be read", "see its mode and size");
+    const auto bytes = [](const std::string& text) { return reinterpret_cast<const unsigned char*>(text.data()); };
+    for (const auto& key_file : key_files) {
+        const auto pem = whole(key_file, 64U << 10);
+        if (!pem) continue;
+        const std::unique_ptr<BIO, decltype(&::BIO_free)> bio(::BIO_new_mem_buf(pem->data(), static_cast<int>(pem->size())), &::BIO_free);
+        const std::unique_ptr<EVP_PKEY, decltype(&::EVP_PKEY_free)> key(::PEM_read_bio_PUBKEY(bio.get(), nullptr, nullptr, nullptr),
+                                                                        &::EVP_PKEY_free);
+        if (!key || ::EVP_PKEY_id(key.get()) != EVP_PKEY_ED25519) continue;
+        const std::unique_ptr<EVP_MD_CTX, decltype(&::EVP_MD_CTX_free)> context(::EVP_MD_CTX_new(), &::EVP_MD_CTX_free);
+        if (::EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
+            ::EVP_DigestVerify(context.get(), bytes(*signature), signature->size(), bytes(*content), content->size()) == 1)
+            return {};
+    }
+    return denied("its signature is by none of the " + std::to_string(key_files.size()) + " keys that the operator trusts",
+                  "get the file again from where it comes, or add its vendor's key");
+}
+
 Result<std::string> digest_of_file(const std::string& file) {
     const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) return Error{.code = Code::not_found, .what = file + ": " + std::strerror(errno)};
@@ -131,6 +172,8 @@ Result<Inspection> Loader::look_into(const std::string& file, HostServices& host
         return error;
     };
     if (auto good = check_owner(file, options_.own_user_allowed); !good) return refuse(std::move(good).error());
+    if (!options_.signature_keys.empty())
+        if (auto good = check_signature(file, options_.signature_keys); !good) return refuse(std::move(good).error());
     const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd) return refuse({.code = Code::not_found, .what = file + ": " + std::strerror(errno)});
     if (auto good = check_exports(fd.get()); !good) return refuse(std::move(good).error());

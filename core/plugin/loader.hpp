@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/plugin/plugin.hpp"
 #include "eve/hypervisor.hpp"
@@ -28,6 +30,7 @@ struct LoaderOptions {
     std::string plugin_host;                                        ///< the executable
     std::string cache_dir;                                          ///< gone after a reboot; made if missing; empty: no cache
     bool own_user_allowed = false;                                  ///< files of the node's own user are taken, not only root's
+    std::vector<std::string> signature_keys;                        ///< Ed25519 public keys (PEM); not empty: FILE.so.sig must be by one of them
     std::chrono::nanoseconds load_limit = std::chrono::seconds{15};
     std::chrono::nanoseconds probe_limit = std::chrono::seconds{60};
     std::chrono::nanoseconds overtime = std::chrono::seconds{2};
@@ -35,6 +38,9 @@ struct LoaderOptions {
 
 /// Status of the file's owner and mode, and of its directory's. Errors: permission_denied, not_found.
 Status check_owner(const std::string& file, bool own_user_allowed);
+
+/// Whether the detached signature `file`.sig over the whole file was made with one of the keys. Errors: permission_denied.
+Status check_signature(const std::string& file, const std::vector<std::string>& key_files);
 
 /// SHA-256 of a file or text, as hexadecimal digits.
 Result<std::string> digest_of_file(const std::string& file);

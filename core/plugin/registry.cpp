@@ -133,7 +133,8 @@ void Registry::consider(Entry& entry) {
 
     const Loader loader({.plugin_host = options_.plugin_host,
                          .cache_dir = options_.run_dir + "/.seen",
-                         .own_user_allowed = options_.own_user_allowed});
+                         .own_user_allowed = options_.own_user_allowed,
+                         .signature_keys = options_.signature_keys});
     Refusal refusal;
     auto seen = loader.look_into(status.file, *entry.host, refusal);
     if (!seen) return give_up(refusal.quarantined ? PluginState::quarantined : PluginState::refused, refusal.error);

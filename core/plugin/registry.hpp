@@ -26,6 +26,7 @@ struct PluginSettings {
 struct RegistryOptions {
     std::vector<std::string> directories;             ///< searched in order for NAME.so; the first file of a name counts
     bool own_user_allowed = false;                    ///< the directories were named by the operator: the node's own user's files count
+    std::vector<std::string> signature_keys;          ///< Ed25519 public keys (PEM files); not empty: every plugin must be signed by one
     std::vector<std::string> order;                   ///< the operator's choice, best first; empty: see `hypervisor_type_file`
     std::string hypervisor_type_file = "/run/eve-hv-type";  ///< names one ("kvm"); missing or empty: the built-in order
     std::map<std::string, PluginSettings> plugins;    ///< by name

@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -117,6 +119,31 @@ TEST_F(LoaderTest, DamagedFilesAreRefusedWithoutHarm) {
         bytes[at] = static_cast<char>(~bytes[at]);
         check(bytes);
     }
+}
+
+TEST_F(LoaderTest, ASignatureIsCheckedWhereTheOperatorDemandsOne) {
+    const auto file = dir_->path("x.so");
+    std::ofstream(file) << "a plugin";
+    const auto key_file = dir_->path("key.pem");
+    const std::unique_ptr<EVP_PKEY, decltype(&::EVP_PKEY_free)> key(::EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"), &::EVP_PKEY_free);
+    const std::unique_ptr<BIO, decltype(&::BIO_free)> pem(::BIO_new_file(key_file.c_str(), "w"), &::BIO_free);
+    ASSERT_EQ(::PEM_write_bio_PUBKEY(pem.get(), key.get()), 1);
+    ASSERT_EQ(BIO_flush(pem.get()), 1);
+    EXPECT_THAT(check_signature(file, {key_file}).error().what, HasSubstr("x.so.sig is missing"));
+
+    const std::unique_ptr<EVP_MD_CTX, decltype(&::EVP_MD_CTX_free)> context(::EVP_MD_CTX_new(), &::EVP_MD_CTX_free);
+    std::string signature(64, 0);
+    std::size_t size = signature.size();
+    ASSERT_EQ(::EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key.get()), 1);
+    ASSERT_EQ(::EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size,
+                               reinterpret_cast<const unsigned char*>("a plugin"), 8),
+              1);
+    std::ofstream(file + ".sig", std::ios::binary) << signature;
+    EXPECT_TRUE(check_signature(file, {key_file}));
+    EXPECT_TRUE(check_signature(file, {dir_->path("missing.pem"), key_file}));
+    EXPECT_FALSE(check_signature(file, {dir_->path("missing.pem")}));
+    std::ofstream(file, std::ios::app) << "!";
+    EXPECT_THAT(check_signature(file, {key_file}).error().what, HasSubstr("by none of the 1 keys"));
 }
 
 TEST_F(LoaderTest, OwnerAndModeAreChecked) {
