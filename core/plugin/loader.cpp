@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -80,11 +81,18 @@ void remember(const std::string& dir, const std::string& key, const Remembered& 
     ::rename(temporary.c_str(), path.c_str());
 }
 
-std::optional<Remembered> recall(const std::string& dir, const std::string& key) {
-    const auto text = sdk::detail::read_small_file(AT_FDCWD, (dir + "/" + key).c_str());
+std::optional<Remembered> recall(const std::string& dir, const std::string& key, std::chrono::seconds quarantine) {
+    const auto path = dir + "/" + key;
+    const auto text = sdk::detail::read_small_file(AT_FDCWD, path.c_str());
     if (!text) return std::nullopt;
     auto remembered = sdk::decode<Remembered>(*text, sdk::Strictness::must_ignore, {});
     if (!remembered) return std::nullopt;
+    if (!remembered->quarantined.empty()) {
+        struct stat info {};
+        timespec now{};
+        ::clock_gettime(CLOCK_REALTIME, &now);  // the clock of files; one that was set costs a try, or a wait until the restart
+        if (::stat(path.c_str(), &info) != 0 || now.tv_sec - info.st_mtim.tv_sec >= quarantine.count()) return std::nullopt;
+    }
     return std::move(*remembered);
 }
 
@@ -182,7 +190,7 @@ Result<Inspection> Loader::look_into(const std::string& file, HostServices& host
     if (!digest) return refuse(digest.error());
     const auto key = *digest + "-" + digest_of_text(host.config().config).substr(0, 16);
     if (!options_.cache_dir.empty())
-        if (const auto known = recall(options_.cache_dir, key)) {
+        if (const auto known = recall(options_.cache_dir, key, options_.quarantine)) {
             if (known->quarantined.empty()) return Inspection{.identity = known->identity, .description = known->description, .probe = known->probe};
             refusal = {.error = {.code = code_from_string(known->code), .what = known->quarantined, .hint = known->hint}, .quarantined = true};
             return refusal.error;
@@ -193,7 +201,8 @@ Result<Inspection> Loader::look_into(const std::string& file, HostServices& host
     if (!seen) {
         auto error = std::move(seen).error();
         if (crashed && error.hint.empty())
-            error.hint = "report it to its vendor; it is tried again when the file changes or " + options_.cache_dir + "/" + key + " is removed";
+            error.hint = "report it to its vendor; it is tried again at a start after " + std::to_string(options_.quarantine.count()) +
+                         " s, or when the file changes";
         refusal = {.error = error, .quarantined = crashed};
         if (crashed && !options_.cache_dir.empty())
             remember(options_.cache_dir, key, {.quarantined = error.what, .code = std::string(to_string(error.code)), .hint = error.hint});

@@ -20,7 +20,7 @@ struct Inspection {
     ProbeReport probe;
 };
 
-/// Why a file is not used. `quarantined`: it crashed or hung, and is not tried again before it changes or the machine restarts.
+/// Why a file is not used. `quarantined`: it crashed or hung, and is not tried again for a while unless it changes or the machine restarts.
 struct Refusal {
     Error error;
     bool quarantined = false;
@@ -34,6 +34,7 @@ struct LoaderOptions {
     std::chrono::nanoseconds load_limit = std::chrono::seconds{15};
     std::chrono::nanoseconds probe_limit = std::chrono::seconds{60};
     std::chrono::nanoseconds overtime = std::chrono::seconds{2};
+    std::chrono::seconds quarantine = std::chrono::minutes{10};     ///< then it is tried again: a loaded machine makes a good file hang, too
 };
 
 /// Status of the file's owner and mode, and of its directory's. Errors: permission_denied, not_found.

@@ -94,6 +94,18 @@ TEST_F(LoaderTest, AFileThatCrashesOrHangsIsQuarantinedAndNotTriedAgain) {
     }
 }
 
+TEST_F(LoaderTest, AQuarantineEnds) {
+    EXPECT_FALSE(look_at_bad("exits_when_loaded"));
+    std::string remembered;
+    for (const auto& entry : std::filesystem::directory_iterator(dir_->path("seen"))) remembered = entry.path().string();
+    const timespec long_ago[2] = {{.tv_sec = 1, .tv_nsec = 0}, {.tv_sec = 1, .tv_nsec = 0}};
+    ASSERT_EQ(::utimensat(AT_FDCWD, remembered.c_str(), long_ago, 0), 0);
+    EXPECT_FALSE(look_at_bad("exits_when_loaded"));
+    struct stat info {};
+    ASSERT_EQ(::stat(remembered.c_str(), &info), 0);
+    EXPECT_GT(info.st_mtim.tv_sec, 1) << "it was looked into again";
+}
+
 TEST_F(LoaderTest, FilesThatAreNoSharedObjectsAreRefused) {
     const auto file = dir_->path("x.so");
     std::ofstream(file) << "hello";
