@@ -40,6 +40,7 @@ constexpr const char* cut_name = "cut";
 constexpr const char* log_name = "qemu.log";
 constexpr const char* console_log = "console.log";
 constexpr const char* vars_directory = "ovmf";
+constexpr std::string_view trial_prefix = "probe-";  // and the pid of who tries
 
 constexpr Architecture architecture =
 #if defined(__aarch64__)
@@ -162,6 +163,7 @@ KvmHypervisor::KvmHypervisor(HostServices& host, Settings settings, UniqueFd dom
         auto info = look(id, directory->get(), limit);
         if (info) host_.emit({.domain = id, .kind = kind, .state = std::move(*info)});
     };
+    clear_old_trials();
     watcher_ = std::make_unique<Watcher>(notice, static_cast<off_t>(settings_.console_log_max.n));
     if (const auto names = names_in(domains_.get()))
         for (const auto& name : *names)
@@ -169,6 +171,20 @@ KvmHypervisor::KvmHypervisor(HostServices& host, Settings settings, UniqueFd dom
 }
 
 KvmHypervisor::~KvmHypervisor() { watcher_.reset(); }
+
+/// A trial that its process did not live to clean up after is ended; one whose process lives is not ours to touch.
+void KvmHypervisor::clear_old_trials() {
+    const auto run_dir = host_.config().run_dir.fd;
+    const auto names = names_in(run_dir);
+    if (!names) return;
+    for (const auto& name : *names) {
+        if (!name.starts_with(trial_prefix) || ::access(("/proc/" + name.substr(trial_prefix.size())).c_str(), F_OK) == 0) continue;
+        const auto directory = open_directory(run_dir, name);
+        const Limit limit(quit_max, -1);
+        if (!directory || !end_process(directory->get(), limit) || !clear({}, directory->get(), limit)) continue;
+        ::unlinkat(run_dir, name.c_str(), AT_REMOVEDIR);
+    }
+}
 
 const HostFacts& KvmHypervisor::facts() {
     std::call_once(facts_once_, [this] {
@@ -237,7 +253,8 @@ Result<ProbeReport> KvmHypervisor::probe(const CallContext& call) {
 Result<std::string> KvmHypervisor::try_guest(const Limit& limit) {
     if (architecture != Architecture::x86_64) return std::string();
     const auto run_dir = host_.config().run_dir.fd;
-    auto directory = make_directory(run_dir, "probe-" + std::to_string(::getpid()));
+    const auto name = std::string(trial_prefix) + std::to_string(::getpid());
+    auto directory = make_directory(run_dir, name);
     if (!directory) return std::move(directory).error();
     std::string disk(1U << 20, '\0');
     std::memcpy(disk.data(), boot_sector, sizeof boot_sector);
@@ -249,7 +266,7 @@ Result<std::string> KvmHypervisor::try_guest(const Limit& limit) {
     const UniqueFd log(::openat(directory->get(), log_name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     if (!said || !log) return file_error("probe");
     const auto user = user_of(1);
-    const auto spawned = host_.spawn({.name = "probe-" + std::to_string(::getpid()),
+    const auto spawned = host_.spawn({.name = name,
                                       .argv = {settings_.qemu, "-display", "none", "-no-user-config", "-nodefaults", "-no-reboot", "-machine",
                                                settings_.machine + (facts().kvm ? ",accel=kvm" : ",accel=tcg"), "-m", "16", "-add-fd", "fd=3,set=3", "-add-fd",
                                                "fd=4,set=4", "-drive", "file=/dev/fdset/3,format=raw,if=none,id=disk,readonly=on", "-device",
@@ -278,7 +295,7 @@ Result<std::string> KvmHypervisor::try_guest(const Limit& limit) {
     }
     for (int attempt = 0; attempt < 100 && !sdk::forget_kept_process(directory->get()); ++attempt) Limit(1s, -1).wait(-1, 0, poll_pause);
     if (auto emptied = empty_directory(directory->get()); !emptied) return std::move(emptied).error();
-    ::unlinkat(run_dir, ("probe-" + std::to_string(::getpid())).c_str(), AT_REMOVEDIR);
+    ::unlinkat(run_dir, name.c_str(), AT_REMOVEDIR);
     return answer;
 }
 

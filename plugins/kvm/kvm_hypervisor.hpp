@@ -64,6 +64,7 @@ private:
     Status end_process(int directory, const Limit& limit);
     Status clear(const DomainId& id, int directory, const Limit& limit);
     Result<std::string> try_guest(const Limit& limit);
+    void clear_old_trials();
 
     HostServices& host_;
     Settings settings_;

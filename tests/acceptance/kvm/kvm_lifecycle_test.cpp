@@ -110,6 +110,15 @@ TEST_P(KvmLifecycle, ProbeRunsAGuestAndLeavesNothing) {
     for (const auto& entry : fs::directory_iterator(dir_.path("run"))) EXPECT_EQ(entry.path().filename(), "domains");
 }
 
+TEST_P(KvmLifecycle, ATrialThatItsProcessDidNotLiveToCleanUpIsClearedAway) {
+    node_.reset();
+    constexpr const char* no_process = "/probe-2147483646";
+    fs::create_directories(dir_.path("run") + no_process);
+    std::ofstream(dir_.path("run") + no_process + "/said") << "K";
+    open();
+    EXPECT_FALSE(fs::exists(dir_.path("run") + no_process));
+}
+
 TEST_P(KvmLifecycle, ADomainIsDefinedThenRunsAndItsConsoleIsKept) {
     const auto info = run(spec("stay"));
     EXPECT_EQ(info.state, DomainState::running) << info.reason;
