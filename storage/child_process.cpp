@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "storage/files.hpp"
-#include "storage/unique_fd.hpp"
+#include "core/loop/unique_fd.hpp"
 
 namespace eve::storage {
 namespace {

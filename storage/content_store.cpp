@@ -11,9 +11,10 @@
 
 #include "core/types/oci.hpp"
 #include "storage/copy_file.hpp"
+#include "storage/durable_file.hpp"
 #include "storage/files.hpp"
 #include "storage/hash.hpp"
-#include "storage/unique_fd.hpp"
+#include "core/loop/unique_fd.hpp"
 
 namespace eve::storage {
 namespace {
@@ -111,11 +112,11 @@ private:
         if (auto made = make_directories(directory_ + "/blobs/sha256"); !made) return made;
         const std::string layout = directory_ + "/oci-layout";
         if (access(layout.c_str(), F_OK) == 0) return {};
-        return replace_file(layout, R"({"imageLayoutVersion":"1.0.0"})");
+        return write_durably(layout, R"({"imageLayoutVersion":"1.0.0"})");
     }
 
     Result<types::OciIndex> read_index() const {
-        auto text = read_small_file(directory_ + "/index.json", index_bytes_max);
+        auto text = read_file(directory_ + "/index.json", index_bytes_max);
         if (!text && text.error().code == Code::not_found) return types::OciIndex{.mediaType = std::string(types::oci_media_index)};
         if (!text) return std::move(text).error();
         auto index = from_json<types::OciIndex>(*text);
@@ -124,7 +125,7 @@ private:
         return index;
     }
 
-    Status write_index(const types::OciIndex& index) const { return replace_file(directory_ + "/index.json", to_json(index)); }
+    Status write_index(const types::OciIndex& index) const { return write_durably(directory_ + "/index.json", to_json(index)); }
 
     static bool forget(types::OciIndex& index, const std::string& image) {
         return std::erase_if(index.manifests, [&image](const types::OciDescriptor& root) {
@@ -142,7 +143,7 @@ private:
         into.push_back({.sha256 = sha256, .media_type = descriptor.mediaType, .size = descriptor.size});
         const bool is_index = descriptor.mediaType == types::oci_media_index, is_manifest = descriptor.mediaType == types::oci_media_manifest;
         if (!is_index && !is_manifest) return true;
-        const auto text = read_small_file(path(sha256), manifest_bytes_max);
+        const auto text = read_file(path(sha256), manifest_bytes_max);
         if (!text || sha256_hex(*text) != sha256) return false;
         if (is_index) {
             const auto index = from_json<types::OciIndex>(*text);
@@ -178,7 +179,7 @@ private:
             return Error{.code = Code::invalid_argument, .what = "exactly one of a file and bytes is needed"};
         if (!blob.content.empty()) {
             if (sha256_hex(blob.content) != blob.sha256) return Error{.code = Code::failed_precondition, .what = "the bytes have another digest"};
-            return replace_file(to, blob.content);
+            return write_durably(to, blob.content);
         }
         const UniqueFd source(open(blob.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
         if (!source.valid()) return os_error("open " + blob.path);

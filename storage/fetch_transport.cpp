@@ -17,9 +17,10 @@
 
 #include "storage/child_process.hpp"
 #include "storage/fetch/protocol.hpp"
+#include "storage/durable_file.hpp"
 #include "storage/files.hpp"
 #include "storage/transfer_notes.hpp"
-#include "storage/unique_fd.hpp"
+#include "core/loop/unique_fd.hpp"
 
 namespace eve::storage {
 namespace {
@@ -96,7 +97,7 @@ public:
 private:
     static void find_resume_point(const std::string& target, int fd, fetch::Order& order) {
         struct stat facts{};
-        const auto text = read_small_file(progress_path(target), note_bytes_max);
+        const auto text = read_file(progress_path(target), note_bytes_max);
         const auto point = text ? parse_progress(*text) : std::nullopt;
         if (!point || fstat(fd, &facts) != 0) return;
         if (point->offset > static_cast<std::uint64_t>(facts.st_size)) return;
@@ -107,7 +108,7 @@ private:
     }
 
     std::string trusted_roots(const std::vector<std::string>& more) const {
-        std::string text = read_small_file(options_.system_roots, roots_bytes_max / 2).value_or("");
+        std::string text = read_file(options_.system_roots, roots_bytes_max / 2).value_or("");
         for (const auto& pem : more) {
             if (text.size() + pem.size() + 1 > roots_bytes_max) break;
             text += '\n';
@@ -157,7 +158,7 @@ private:
 
     /// A note that is lost costs only time, so its failure is no error of the transfer.
     static void checkpoint(const std::string& target, int fd, const ResumePoint& reached) {
-        if (fdatasync(fd) == 0) (void)replace_file(progress_path(target), format_progress(reached));
+        if (fdatasync(fd) == 0) (void)write_durably(progress_path(target), format_progress(reached));
     }
 
     static Result<downloader::FetchOutcome> conclude(const downloader::FetchRequest& request, int fd, const fetch::Done& done) {
@@ -165,7 +166,7 @@ private:
         if (fsync(fd) != 0 || fstat(fd, &facts) != 0) return os_error("keep " + request.target);
         if (static_cast<std::uint64_t>(facts.st_size) != done.size || (request.size_max != 0 && done.size > request.size_max))
             return Error{.code = Code::internal, .what = "the fetch process reported a size that is not the file's"};
-        if (auto noted = replace_file(digest_path(request.target), to_json(make_digest_note(facts, done.sha256))); !noted)
+        if (auto noted = write_durably(digest_path(request.target), to_json(make_digest_note(facts, done.sha256))); !noted)
             return std::move(noted).error();
         (void)unlink(progress_path(request.target).c_str());
         return downloader::FetchOutcome{.size = done.size, .sha256 = done.sha256, .content_type = done.content_type};

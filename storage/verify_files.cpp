@@ -6,10 +6,11 @@
 
 #include <cerrno>
 
+#include "storage/durable_file.hpp"
 #include "storage/files.hpp"
 #include "storage/hash.hpp"
 #include "storage/transfer_notes.hpp"
-#include "storage/unique_fd.hpp"
+#include "core/loop/unique_fd.hpp"
 
 namespace eve::storage {
 namespace {
@@ -51,7 +52,7 @@ public:
         }
         if (fstat(fd.get(), &facts) != 0) return os_error("open " + request.pending);
         if (!S_ISREG(facts.st_mode)) return Error{.code = Code::failed_precondition, .what = request.pending + " is not a file"};
-        const auto note = read_small_file(digest_path(request.pending), note_bytes_max);
+        const auto note = read_file(digest_path(request.pending), note_bytes_max);
         const auto noted = note ? noted_digest(*note, facts) : std::nullopt;
 
         // From here on it is in a place that only the verifier writes to.
@@ -107,10 +108,15 @@ public:
         return found;
     }
 
-    Status remove(const std::string& location) override {
-        if (parent_directory(location) != verified_ && parent_directory(location) != working_)
-            return Error{.code = Code::invalid_argument, .what = "not a verified file: " + location};
-        if (unlink(location.c_str()) != 0 && errno != ENOENT) return os_error("remove " + location);
+    Status forget(const std::string& sha256) override {
+        for (const auto& directory : {working_, verified_}) {
+            auto names = list_directory(directory);
+            if (!names && names.error().code == Code::not_found) continue;
+            if (!names) return std::move(names).error();
+            for (const auto& name : *names)
+                if (name.starts_with(sha256 + ".") && unlink((directory + "/" + name).c_str()) != 0 && errno != ENOENT)
+                    return os_error("remove " + directory + "/" + name);
+        }
         return {};
     }
 

@@ -18,7 +18,7 @@
 #include "storage/files.hpp"
 #include "storage/hash.hpp"
 #include "storage/qcow2_header.hpp"
-#include "storage/unique_fd.hpp"
+#include "core/loop/unique_fd.hpp"
 
 namespace eve::storage {
 namespace {

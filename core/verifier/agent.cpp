@@ -15,7 +15,7 @@ using types::VerifyImageConfig;
 using types::VerifyImageStatus;
 
 constexpr Lanes::Options hashing{.time_limit = std::chrono::hours{12}};
-constexpr std::chrono::seconds recheck_retry{30};
+constexpr std::chrono::seconds retry_interval{30};
 constexpr std::size_t sha256_digits = 64;
 
 bool is_sha256(const std::string& text) { return text.size() == sha256_digits && text.find_first_not_of("0123456789abcdef") == std::string::npos; }
@@ -76,7 +76,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     void on_rechecked(Result<std::vector<VerifiedFile>> found) {
         if (!found) {
             deps.log.write(Level::error, "verifier.recheck_failed", {{"error", found.error().what}});
-            deps.loop.after(recheck_retry, guarded_task([this] { recheck(); }));
+            deps.loop.after(retry_interval, guarded_task([this] { recheck(); }));
             return;
         }
         for (const auto& file : *found) {
@@ -169,12 +169,15 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     void remove(const std::string& key, Item& item) {
         item.busy = true;
         item.status.PendingDelete = true;
-        // What failed was never moved to verified/: its file is the verifier's no more.
-        const std::string location = item.status.State == SwState::VERIFIED ? item.status.FileLocation : std::string{};
         deps.lanes.submit(
-            "verifier/" + key, [&files = deps.files, location](const LaneContext&) { return location.empty() ? Status{} : files.remove(location); },
+            "verifier/" + key, [&files = deps.files, sha256 = lower(item.status.ImageSha256)](const LaneContext&) { return files.forget(sha256); },
             guarded([this, key](Status removed) {
-                if (!removed) deps.log.write(Level::warn, "verifier.remove_failed", {{"sha256", key}, {"error", removed.error().what}});
+                if (!removed) {
+                    // Still busy: nothing else happens to it before it is gone.
+                    deps.log.write(Level::warn, "verifier.remove_failed", {{"sha256", key}, {"error", removed.error().what}});
+                    deps.loop.after(retry_interval, guarded_task([this, key] { remove(key, items[key]); }));
+                    return;
+                }
                 Item& done = items[key];
                 done.busy = false;
                 done.known = false;

@@ -37,8 +37,8 @@ public:
     /// What is under verified/ and still has its digest, each file read again; what has not, or has no name of a verified file, is removed, and
     /// so is all that a verification left half-done. [lane]
     virtual Result<std::vector<VerifiedFile>> recheck(const LaneContext& context) = 0;
-    /// The verified file is gone. Idempotent. [lane]
-    virtual Status remove(const std::string& location) = 0;
+    /// Nothing of that digest is in either directory. Idempotent. [lane]
+    virtual Status forget(const std::string& sha256) = 0;
 };
 
 }  // namespace eve::verifier

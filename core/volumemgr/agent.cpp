@@ -251,15 +251,15 @@ void Agent::Impl::collect_garbage() {
             }
         }),
         scanning);
-    const bool first = !gc_done_once;
     gc_done_once = true;
-    if (first) {
+    if (!content_collected) {
         const auto keep = kept_images();
         const std::set<std::string> names(keep.begin(), keep.end());
         std::erase_if(images, [&names](const auto& entry) { return !names.contains(entry.first); });
         deps.lanes.submit(
             "volumemgr/store", [&store = deps.store, keep](const LaneContext&) { return store.collect(keep); },
             guarded([this](Result<std::uint64_t> removed) {
+                content_collected = removed.ok();  // else the next look tries again
                 if (!removed) deps.log.write(Level::warn, "volumemgr.gc_failed", {{"error", removed.error().what}});
                 else if (*removed > 0) deps.log.write(Level::info, "volumemgr.gc_content", {{"blobs", *removed}});
             }),

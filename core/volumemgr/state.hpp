@@ -146,7 +146,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     types::ConfigItems settings;
     bool vault_ready = false, have_settings = false, preparing = false, prepared = false, begun = false, scheduled = false;
     bool volumes_seen = false;  ///< the first marker of VolumeConfig came
-    bool gc_running = false, gc_done_once = false, scanning_space = false;
+    bool gc_running = false, gc_done_once = false, content_collected = false, scanning_space = false;
     std::optional<DiskSpace> space;
 
     std::map<std::string, Tree> trees;               ///< by content id

@@ -15,6 +15,7 @@ using types::SwState;
 using types::VerifyImageStatus;
 
 constexpr Lanes::Options loading{.time_limit = std::chrono::hours{12}};
+constexpr std::chrono::seconds release_retry{30};
 constexpr std::string_view registry = "DsContainerRegistry";
 
 std::string source_tree() { return types::source_name<ContentTreeStatus>(); }
@@ -316,10 +317,7 @@ void Agent::Impl::on_loaded(const std::string& key, Status loaded) {
         for (const auto& sha : status.Blobs) image.blobs.push_back({.sha256 = sha, .media_type = blobs[sha].MediaType, .size = blobs[sha].Size});
         images.insert_or_assign(name, std::move(image));
     }
-    if (tree.gone) {
-        if (loaded) release_image(name, status.Blobs);
-        return;
-    }
+    if (tree.gone) return release_image(name, status.Blobs);  // also after a failure: the deed may be done
     for (const auto& sha : status.Blobs) {
         BlobStatus& blob = blobs[sha];
         if (loaded) {
@@ -386,9 +384,9 @@ void Agent::Impl::on_loaded(const std::string& key, Status loaded) {
 void Agent::Impl::release_tree(const Tree& tree) {
     const std::string name = image_name(tree.status);
     deps.log.write(Level::info, "volumemgr.content_tree_gone", {{"content", tree.status.ContentID.to_string()}});
-    if (tree.busy || tree.status.State != SwState::LOADED || !images.contains(name)) return;
+    if (tree.busy || (tree.status.State != SwState::LOADED && tree.retry.failures == 0)) return;
     const auto keep = settings.seconds("timer.defer.content.delete");
-    if (keep.count() > 0) {
+    if (keep.count() > 0 && tree.status.State == SwState::LOADED) {
         types::DeferredContentDeleteStatus record;
         record.ContentID = tree.status.ContentID;
         record.GenerationCounter = tree.status.GenerationCounter;
@@ -405,8 +403,8 @@ void Agent::Impl::release_tree(const Tree& tree) {
 /// The image is no tree's. Blobs that another image or another tree needs stay.
 void Agent::Impl::release_image(const std::string& name, const std::vector<std::string>& of) {
     for (const auto& [key, tree] : trees)
-        if (!tree.gone && tree_configs->get(key) != nullptr && image_name(tree.status) == name && tree.status.State == SwState::LOADED &&
-            !is_other_content(tree.config, *tree_configs->get(key)))
+        if (!tree.gone && tree_configs->get(key) != nullptr && image_name(tree.status) == name &&
+            (tree.busy || tree.status.State == SwState::LOADED) && !is_other_content(tree.config, *tree_configs->get(key)))
             return;
     images.erase(name);
     std::vector<std::string> unused;
@@ -421,8 +419,11 @@ void Agent::Impl::release_image(const std::string& name, const std::vector<std::
     }
     deps.lanes.submit(
         "volumemgr/store", [&store = deps.store, name, unused](const LaneContext&) { return store.remove(name, unused); },
-        guarded([this, name](Status removed) {
-            if (!removed) deps.log.write(Level::warn, "volumemgr.release_failed", {{"image", name}, {"error", removed.error().what}});
+        guarded([this, name, of](Status removed) {
+            if (!removed) {
+                deps.log.write(Level::warn, "volumemgr.release_failed", {{"image", name}, {"error", removed.error().what}});
+                wake_after(release_retry, [this, name, of] { release_image(name, of); });
+            }
             more_space();
         }));
 }

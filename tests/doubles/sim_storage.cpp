@@ -51,7 +51,12 @@ Result<downloader::FetchOutcome> SimStorage::fetch(const downloader::FetchReques
 Status SimStorage::remove(const std::string& target) {
     if (fails()) return broken();
     pending.erase(target);
-    verified.erase(target);
+    return reply_lost() ? Status(lost()) : Status{};
+}
+
+Status SimStorage::forget(const std::string& sha256) {
+    if (fails()) return broken();
+    verified.erase("/verified/" + sha256);
     return reply_lost() ? Status(lost()) : Status{};
 }
 
@@ -177,6 +182,7 @@ Result<volumemgr::VolumeFacts> SimStorage::create(const volumemgr::VolumeOrder& 
     file.id = types::Uuid::parse_or_nil(name.substr(0, 36));
     file.generation = std::stoll(name.substr(37));
     const volumemgr::VolumeFacts facts{.virtual_bytes = file.size, .disk_bytes = file.content.size()};
+    half_made.erase(order.path);
     volumes[order.path] = std::move(file);
     if (reply_lost()) return lost();
     return facts;

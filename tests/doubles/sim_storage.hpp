@@ -36,9 +36,10 @@ public:
 
     Result<downloader::FetchOutcome> fetch(const downloader::FetchRequest& request, const std::function<void(downloader::FetchProgress)>& progress,
                                            const LaneContext& context) override;
-    Status remove(const std::string& target) override;  ///< of PendingFiles and of VerifyFiles: the path says which
+    Status remove(const std::string& target) override;
     Result<std::uint64_t> remove_others(const std::vector<std::string>& targets) override;
     Result<verifier::VerifiedFile> verify(const verifier::VerifyRequest& request, const LaneContext& context) override;
+    Status forget(const std::string& sha256) override;
     Result<std::vector<verifier::VerifiedFile>> recheck(const LaneContext& context) override;
     Result<std::vector<volumemgr::StoredImage>> images() override;
     Status ingest(const std::string& image, const std::vector<volumemgr::IncomingBlob>& blobs, const LaneContext& context) override;

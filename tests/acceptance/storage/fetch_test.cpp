@@ -17,6 +17,7 @@
 
 #include "core/loop/asio_loop.hpp"
 #include "storage/fetch_transport.hpp"
+#include "storage/durable_file.hpp"
 #include "storage/files.hpp"
 #include "storage/hash.hpp"
 #include "storage/transfer_notes.hpp"
@@ -96,7 +97,7 @@ TEST_F(Fetch, ReceivesHashesAndNotesTheDigestOfExactlyThisFile) {
     EXPECT_EQ(received(), bytes);
     struct stat facts{};
     ASSERT_EQ(stat(target_.c_str(), &facts), 0);
-    EXPECT_EQ(storage::noted_digest(*storage::read_small_file(storage::digest_path(target_), 4096), facts), storage::sha256_hex(bytes));
+    EXPECT_EQ(storage::noted_digest(*storage::read_file(storage::digest_path(target_), 4096), facts), storage::sha256_hex(bytes));
     EXPECT_FALSE(std::filesystem::exists(storage::progress_path(target_)));
     ASSERT_FALSE(progress_.empty());
     EXPECT_EQ(progress_.front().total, bytes.size());
@@ -332,7 +333,7 @@ TEST_F(Fetch, TheProcessHasNoRightsAndKillingItCostsOnlyTheAttempt) {
             if (p.current < 1'000'000 || killed) return;
             const pid_t child = find_child();
             ASSERT_GT(child, 0);
-            status = storage::read_small_file("/proc/" + std::to_string(child) + "/status", 65536).value_or("");
+            status = storage::read_file("/proc/" + std::to_string(child) + "/status", 65536).value_or("");
             std::error_code ignored;
             for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(child) + "/fd", ignored)) {
                 const auto link = std::filesystem::read_symlink(entry.path(), ignored).string();
@@ -380,7 +381,7 @@ TEST_F(Fetch, KillingTheNodeEndsTheTransferAndTheNextNodeContinuesIt) {
     }
     const auto limit = clock_.now() + 20s;
     const auto saved = [&] {
-        const auto text = storage::read_small_file(storage::progress_path(target_), 4096);
+        const auto text = storage::read_file(storage::progress_path(target_), 4096);
         const auto point = text ? storage::parse_progress(*text) : std::nullopt;
         return point && point->offset >= 900'000;
     };
