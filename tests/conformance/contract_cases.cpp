@@ -276,6 +276,8 @@ TEST_P(Contract, LivesLeakNoDescriptor) {
     life();
     const auto before = count();
     for (int i = 0; i < 5; ++i) life();
+    const auto until_ns = monotonic_after(std::chrono::nanoseconds(std::chrono::seconds{3}).count());
+    while (count() > before && monotonic_ns() < until_ns) ::poll(nullptr, 0, 10);  // a host answers before it tidies up after the call
     EXPECT_LE(count(), before);
 }
 

@@ -13,4 +13,4 @@ cmake --build "$scratch/out"
 if nm -D --defined-only "$scratch/out/template.so" | grep -v ' eve_plugin_entry_v1$'; then
     echo "the plugin exports more than its entry"; exit 1
 fi
-exec "$build/bin/eve-plugin-check" "$scratch/out/template.so"
+"$scratch/sdk/bin/eve-plugin-check" "$scratch/out/template.so"
