@@ -67,7 +67,9 @@ public:
             error.what = "the config is refused, the node's own stays in force: " + error.what;
             return complain(error);
         }
-        if (auto written = storage::write_durably(node_.root().path("/config/device-config"), bytes); !written) return complain(written.error().in("give the node its config"));
+        const auto directory = storage::DurableDirectory::make(node_.root().path("/config"));
+        const auto written = directory ? directory->write("device-config", bytes) : Status(directory.error());
+        if (!written) return complain(written.error().in("give the node its config"));
         return await_config(zedagent::config_digest(bytes));
     }
 
@@ -103,8 +105,9 @@ public:
         const WallTime now = clock_.wall_now();
         command.LocalServerTimestamp = static_cast<std::uint64_t>(now.seconds) * 1'000'000'000U + static_cast<std::uint64_t>(now.nanoseconds);
         command.DeviceTimestamp = types::Time(now);
-        const std::string path = node_.directory<types::LocalAppCommand>("zedclient") + "/" + app.uuid + ".json";
-        if (auto written = storage::write_durably(path, to_json(command)); !written) return complain(written.error().in("ask for a restart"));
+        const auto directory = storage::DurableDirectory::make(node_.directory<types::LocalAppCommand>("zedclient"));
+        const auto written = directory ? directory->write(app.uuid + ".json", to_json(command), {.reach = storage::Reach::memory}) : Status(directory.error());
+        if (!written) return complain(written.error().in("ask for a restart"));
         if (!call_.quiet) std::printf("%s will be restarted; evectl wait %s RUNNING shows when it is up.\n", app.name.c_str(), app.name.c_str());
         return done;
     }

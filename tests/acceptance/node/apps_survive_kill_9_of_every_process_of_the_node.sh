@@ -21,7 +21,7 @@ for round in 1 2 3; do
     lab_node_up
     lab_ctl wait web RUNNING --timeout 60
     lab_until 60 "the same pid is reported" bash -c "[ \"\$('$LAB_BIN/evectl' --root '$LAB_ROOT' apps --json | jq '.[0].pid')\" = $pid ]"
-    check "round $round: no second guest was started" [ "$(pgrep -c -f "qemu-system.*$LAB_ROOT")" = 1 ]
+    check "round $round: no second guest was started" [ "$(bench_guests | wc -l)" = 1 ]
     check "round $round: the port map still leads to the guest" lab_outside curl -sf --max-time 10 -o /dev/null "http://$LAB_NODE:8080/"
 done
 

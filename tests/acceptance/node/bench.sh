@@ -18,7 +18,7 @@ bench_end() {
     if [ $status -ne 0 ]; then
         echo "== the node's log"; tail -n 60 "$LAB_LOG" 2>/dev/null || true
         echo "== evectl"; lab_ctl status || true; lab_ctl apps || true; lab_ctl volumes || true; lab_ctl networks || true
-        for console in "$LAB_ROOT".console.*; do [ -e "$console" ] && { echo "== $console"; tail -n 30 "$console"; }; done
+        for app in $(lab_ctl apps --json | jq -r '.[].name'); do echo "== console of $app"; lab_ctl app logs "$app" | tail -n 30 || true; done
     fi
     lab_down || true
     rm -rf "$LAB_LOG" "$LAB_ROOT".*
@@ -37,6 +37,8 @@ bench_config() {
     lab_ctl apply "$LAB_ROOT.json"
 }
 
+# The pids of all guests of this node.
+bench_guests() { ip netns pids "$LAB_NODE_NS" | while read -r pid; do grep -q qemu "/proc/$pid/comm" 2>/dev/null && echo "$pid"; done; }
 app_field() { lab_ctl apps --json | jq -r --arg name "$1" ".[] | select(.name == \$name) | $2"; }
 console_has() { lab_ctl app logs "$1" | grep -q -- "$2"; }
 await_console() { lab_until "${3:-90}" "'$2' on the console of $1" console_has "$1" "$2"; }
