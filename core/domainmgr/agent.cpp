@@ -287,14 +287,20 @@ void Agent::Impl::on_domain_config_gone(const std::string& key) {
 void Agent::Impl::configs_complete() {
     if (configs_complete_) return;
     configs_complete_ = true;
-    // Records of apps that nobody wants any more.
-    std::vector<std::string> stale;
+    // Records of apps whose config went while nobody listened: deleted as if it went now. The record stands until the domain is gone, because
+    // zedmanager takes the network and the volumes away when the record goes.
+    std::vector<std::string> deleted;
     for (const auto& [key, status] : status_->items())
-        if (!domains_.contains(key)) stale.push_back(key);
-    for (const auto& key : stale) {
-        (void)status_->unpublish(key);
-        (void)notes_->unpublish(key);
-        (void)metrics_->unpublish(key);
+        if (!domains_.contains(key)) deleted.push_back(key);
+    for (const auto& key : deleted) {
+        Entry& entry = domains_[key];
+        entry.domain.status = *status_->get(key);
+        entry.domain.config.UUIDandVersion = entry.domain.status.UUIDandVersion;
+        entry.evidence = true;
+        const auto found = found_.find(key);
+        entry.runtime = found != found_.end() ? found->second : runtimes_.choose(runtime_mode(entry.domain.status.VirtualizationMode));
+        on_config_gone(entry.domain, now());
+        settle(key);
     }
     list_all();
 }

@@ -345,7 +345,7 @@ TEST_F(DomainAgentTest, WhatEndedWhileNoNodeWatchedIsStartedAtOnce) {
     EXPECT_TRUE(status(1).Error.empty());
 }
 
-TEST_F(DomainAgentTest, AnOrphanIsReapedOnceAllConfigsAreKnown) {
+TEST_F(DomainAgentTest, AnAppDeletedMeanwhileIsReapedOnceAllConfigsAreKnown) {
     start_node();
     run_app(1);
     run_app(2);
@@ -358,6 +358,26 @@ TEST_F(DomainAgentTest, AnOrphanIsReapedOnceAllConfigsAreKnown) {
     EXPECT_EQ(hypervisor().find(DomainId{app_uuid(2)}), nullptr);
     EXPECT_EQ(statuses->get(app_uuid(2)), nullptr);
     EXPECT_EQ(hypervisor().find(DomainId{app_uuid(1)})->info.pid, 1000);
+}
+
+TEST_F(DomainAgentTest, ADomainWithoutRecordOrConfigIsReaped) {
+    start_node();
+    run_app(1);
+    kill_agent();
+    store = FakeRecordStore{};
+    Bus fresh{{.loop = loop, .log = log, .store = &store}};
+    DomainNode others{fresh};
+    others.publish_all();
+    others.configs->signal_restarted();
+    domainmgr::Agent second{{.bus = fresh,
+                             .loop = loop,
+                             .lanes = lanes,
+                             .log = log,
+                             .runtimes = runtimes,
+                             .host = host,
+                             .random = [this](std::uint64_t limit) { return prng.below(limit); }}};
+    loop.run_for(3min);
+    EXPECT_THAT(hypervisor().domains(), IsEmpty());
     EXPECT_TRUE(log.has("domain.orphan"));
 }
 
@@ -371,6 +391,22 @@ TEST_F(DomainAgentTest, WithTheMarkerAnOrphanIsReapedWithoutWaiting) {
     loop.run_for(10s);
     EXPECT_THAT(hypervisor().domains(), IsEmpty());
     EXPECT_GT(statuses->restart_counter(), 0);  // echoed
+}
+
+TEST_F(DomainAgentTest, TheRecordOfAnAppDeletedMeanwhileStandsUntilItsDomainIsGone) {
+    start_node();
+    run_app(1);
+    kill_agent();
+    ASSERT_TRUE(node.configs->unpublish(app_uuid(1)));
+    node.configs->signal_restarted();
+    start_agent();
+    for (int second = 0; second < 180 && hypervisor().find(DomainId{app_uuid(1)}) != nullptr; ++second) {
+        EXPECT_NE(statuses->get(app_uuid(1)), nullptr) << "after " << second << " s";
+        loop.run_for(1s);
+    }
+    loop.run_for(30s);
+    EXPECT_THAT(hypervisor().domains(), IsEmpty());
+    EXPECT_EQ(statuses->get(app_uuid(1)), nullptr);
 }
 
 TEST_F(DomainAgentTest, NothingIsDoneWhileNobodyCanTellWhatIsThere) {
