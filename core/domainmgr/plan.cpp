@@ -85,6 +85,7 @@ Plan plan(const Desired& desired, const Observed& observed, const History& histo
         if (observed.revision != desired.revision) return when_due(Step::destroy, history.destroy_after, now);
         return when_due(Step::start, history.not_before, now);
     }
+    if (has_ended(observed.state)) return when_due(Step::destroy, history.destroy_after, now);
     return poll(history, now);
 }
 
@@ -226,7 +227,10 @@ std::string broken_text(const DomainInfo& info) {
     if (info.exit && info.exit->oom) text = "the virtual machine was killed by the kernel for want of memory";
     else if (info.exit && info.exit->signal) text = "the virtual machine was killed by " + signal_text(*info.exit->signal);
     else if (info.exit && info.exit->code && *info.exit->code != 0) text += " with exit code " + std::to_string(*info.exit->code);
-    return info.reason.empty() ? text : text + ": " + info.reason;
+    if (info.reason.empty()) return text;
+    // The runtime's own words, and the signal if they leave it out.
+    const bool unsaid = info.exit && info.exit->signal && info.reason.find("signal " + std::to_string(*info.exit->signal)) == std::string::npos;
+    return unsaid ? text + ": " + info.reason : info.reason;
 }
 
 void lose(Domain& domain, SwState state, std::string why) {
@@ -273,11 +277,13 @@ void seen_starting(Domain& domain, Now now) {
 
 void seen_wanted(Domain& domain, const DomainInfo& info, std::int64_t pid_before, Now now) {
     auto& history = domain.history;
+    // What ended before it was started is no life that was lost, only the remains of a creation.
+    if (has_ended(info.state) && !history.started && !domain.status.Activated) return;
     switch (info.state) {
         case DomainState::running:
         case DomainState::paused: seen_running(domain, info, pid_before, now); return;
         case DomainState::halted:
-            lose(domain, SwState::HALTED, info.reason.empty() ? "the guest powered itself off" : "the guest halted: " + info.reason);
+            lose(domain, SwState::HALTED, info.reason.empty() ? "the guest powered itself off" : info.reason);
             return;
         case DomainState::broken: lose(domain, SwState::BROKEN, broken_text(info)); return;
         case DomainState::halting:
