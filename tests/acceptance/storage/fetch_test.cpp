@@ -17,6 +17,7 @@
 
 #include "core/loop/asio_loop.hpp"
 #include "storage/fetch_transport.hpp"
+#include "storage/child_process.hpp"
 #include "storage/durable_file.hpp"
 #include "storage/files.hpp"
 #include "storage/hash.hpp"
@@ -417,6 +418,44 @@ TEST_F(Fetch, AFullDiskIsSaidAndHealsWhenThereIsSpace) {
     ASSERT_TRUE(grown);
     ASSERT_TRUE(again) << again.error().what;
     EXPECT_EQ(again->sha256, storage::sha256_hex(bytes));
+}
+
+TEST_F(Fetch, HttpsTrustsWhatTheDatastoreSaysAndNeverGoesBackToHttp) {
+    if (access("/usr/sbin/nginx", X_OK) != 0 || access("/usr/bin/openssl", X_OK) != 0) GTEST_SKIP() << "needs nginx and openssl";
+    if (!own_network_) GTEST_SKIP() << "needs a network namespace of its own (root): nginx listens on a fixed port";
+    const std::string d = directory_, bytes = content(2'000'000);
+    const auto run = [](const char* program, std::vector<std::string> arguments) {
+        return storage::ChildProcess::start({.program = program, .arguments = std::move(arguments), .descriptors = {}});
+    };
+    auto made = run("/usr/bin/openssl", {"req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                                         "subjectAltName=IP:127.0.0.1", "-keyout", d + "/key.pem", "-out", d + "/cert.pem"});
+    ASSERT_TRUE(made && made->wait() == 0);
+    std::ofstream(d + "/image", std::ios::binary) << bytes;
+    std::filesystem::permissions(d, std::filesystem::perms::all);
+    std::ofstream(d + "/nginx.conf") << "user root; daemon off; master_process off; pid " << d << "/pid; error_log " << d << "/log;\n"
+                                     << "events {}\nhttp { access_log off; client_body_temp_path " << d << "/t1; proxy_temp_path " << d
+                                     << "/t2; fastcgi_temp_path " << d << "/t3; uwsgi_temp_path " << d << "/t4; scgi_temp_path " << d << "/t5;\n"
+                                     << "server { listen 127.0.0.1:8443 ssl; ssl_certificate " << d << "/cert.pem; ssl_certificate_key " << d
+                                     << "/key.pem; root " << d << "; location /down { return 302 http://127.0.0.1:8443/image; } } }\n";
+    auto nginx = run("/usr/sbin/nginx", {"-c", d + "/nginx.conf"});
+    ASSERT_TRUE(nginx);
+    auto what = request("https://127.0.0.1:8443/image");
+    what.ca_certificates = {*storage::read_file(d + "/cert.pem", 65536)};
+    auto got = fetch(what, 7);  // its own tries wait for nginx to listen
+    ASSERT_TRUE(got) << got.error().what;
+    EXPECT_EQ(got->sha256, storage::sha256_hex(bytes));
+    EXPECT_EQ(received(), bytes);
+
+    what.ca_certificates.clear();
+    got = fetch(what, 1);
+    ASSERT_FALSE(got) << "a certificate nobody vouches for";
+    EXPECT_EQ(got.error().code, Code::unavailable);
+
+    what.ca_certificates = {*storage::read_file(d + "/cert.pem", 65536)};
+    what.url = "https://127.0.0.1:8443/down";
+    got = fetch(what, 1);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().what, "redirected from https to http");
 }
 
 TEST_F(Fetch, VerificationTakesTheNotedDigestOnlyForTheUnchangedFile) {
