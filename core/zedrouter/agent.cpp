@@ -34,7 +34,8 @@ constexpr NumberAllocator::Range app_range{1, 255};
 constexpr NumberAllocator::Range bridge_range{1, 255};
 constexpr NumberAllocator::Range interface_range{0, 255};
 
-std::string uuid_of(const std::string& key) { return key; }
+/// Whether the record is of a network that apps were connected to or could be: up, or silenced by a collision of its subnet.
+bool stood(const types::NetworkInstanceStatus& status) { return status.Activated || (types::has_error(status.IPConflictErr) && !status.Vifs.empty()); }
 
 }  // namespace
 
@@ -72,6 +73,7 @@ private:
     void schedule();
     void reconcile();
     bool adopted();
+    void adopt_deleted();
     void observe();
     void note_leases();
     void apply(Plan plan);
@@ -93,6 +95,7 @@ private:
     bool observe_again_ = false;
     bool applying_ = false;
     bool adoption_over_ = false;
+    bool deleted_adopted_ = false;
     bool collected_ = false;
     std::uint64_t arrivals_ = 0;
     types::ConfigItems items_;
@@ -175,7 +178,7 @@ void Agent::Impl::load() {
             .restore(interface_key(record->AppID, record->IfIdx), {.number = static_cast<int>(record->Number), .created = record->CreateTime, .last_used = record->LastUseTime});
     }
     for (const auto& [key, record] : pub_instances_->items())
-        if (record->Activated) expected_instances_.insert(record->UUID);
+        if (stood(*record)) expected_instances_.insert(record->UUID);
     for (const auto& [key, record] : pub_apps_->items())
         if (record->Activated) expected_apps_.insert(record->UUIDandVersion.UUID);
 }
@@ -225,7 +228,7 @@ void Agent::Impl::on_instance(const types::NetworkInstanceConfig& config) {
         instance.order = ++arrivals_;
         const auto* old = pub_instances_->get(config.UUID.to_string());
         if (old) instance.status = *old;
-        instance.first = old && old->Activated;
+        instance.first = old && stood(*old);
         instance.wanted = instance.effective = instance.first;  // it was up, and is until we see otherwise
         if (instance.first) static_cast<types::NetworkInstanceConfigFields&>(instance.accepted) = *old;
         deps_.log.write(Level::info, "network_instance.configured", {{"network_instance", config.UUID.to_string()}, {"name", config.DisplayName}});
@@ -236,7 +239,7 @@ void Agent::Impl::on_instance(const types::NetworkInstanceConfig& config) {
 }
 
 void Agent::Impl::on_instance_gone(const std::string& key) {
-    const auto found = tables_.instances.find(types::Uuid::parse_or_nil(uuid_of(key)));
+    const auto found = tables_.instances.find(types::Uuid::parse_or_nil(key));
     if (found == tables_.instances.end()) return;
     found->second.deleted = true;
     schedule();
@@ -276,7 +279,7 @@ void Agent::Impl::on_app(const types::AppNetworkConfig& config, const std::strin
 }
 
 void Agent::Impl::on_app_gone(const std::string& key, const std::string& controller) {
-    const auto found = tables_.apps.find(types::Uuid::parse_or_nil(uuid_of(key)));
+    const auto found = tables_.apps.find(types::Uuid::parse_or_nil(key));
     if (found == tables_.apps.end() || found->second.controller != controller) return;
     found->second.deleted = true;
     schedule();
@@ -410,9 +413,24 @@ bool Agent::Impl::adopted() {
     return true;
 }
 
+/// Networks that were deleted while apps used them, in an earlier life: they stay until the last app leaves.
+void Agent::Impl::adopt_deleted() {
+    if (std::exchange(deleted_adopted_, true)) return;
+    for (const auto& [key, record] : pub_instances_->items()) {
+        if (!stood(*record) || tables_.instances.contains(record->UUID)) continue;
+        auto& instance = tables_.instances[record->UUID];
+        static_cast<types::NetworkInstanceConfigFields&>(instance.accepted) = *record;
+        instance.desired = instance.accepted;
+        instance.status = *record;
+        instance.deleted = instance.wanted = instance.effective = true;
+        instance.order = ++arrivals_;
+    }
+}
+
 void Agent::Impl::reconcile() {
     if (!configs_subscribed_ || !observed_ || !adopted()) return;
     if (!ports_known_ && tables_.instances.empty() && tables_.apps.empty()) return;
+    adopt_deleted();
     tables_.now = deps_.loop.clock().wall_now();
     decide_instances(tables_);
     decide_apps(tables_);

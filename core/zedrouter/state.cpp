@@ -34,11 +34,11 @@ std::vector<const types::NetworkPortStatus*> current_ports(const Tables& tables,
     return ports;
 }
 
+/// Whether apps are connected to it.
 bool has_apps(const Tables& tables, const types::Uuid& instance) {
     return std::any_of(tables.apps.begin(), tables.apps.end(), [&](const auto& item) {
         const auto& app = item.second;
         const auto uses = [&](const auto& adapter) { return adapter.Network == instance; };
-        if (!app.deleted && std::any_of(app.config.AppNetAdapterList.begin(), app.config.AppNetAdapterList.end(), uses)) return true;
         return (app.wanted || app.effective) && std::any_of(app.status.AppNetAdapterList.begin(), app.status.AppNetAdapterList.end(), uses);
     });
 }
@@ -286,17 +286,23 @@ void decide_app(Tables& tables, App& app, const std::vector<App*>& earlier) {
     if (error.empty()) error = find_port_map_problem(tables, app, earlier);
 
     bool wait = false;
+    bool wait_for_new = false;  ///< for a network that the app is not connected to
     std::vector<types::AppNetAdapterStatus> adapters;
     int vif_number = 0;
     for (const auto& adapter_config : config.AppNetAdapterList) {
         ++vif_number;
         types::AppNetAdapterStatus adapter;
-        for (const auto& old : before)  // what domainmgr or a lease added stays
-            if (old.Network == adapter_config.Network && old.IfIdx == adapter_config.IfIdx) adapter.VifUsed = old.VifUsed;
+        bool known = false;
+        for (const auto& old : before) {
+            if (old.Network != adapter_config.Network || old.IfIdx != adapter_config.IfIdx) continue;
+            known = true;
+            adapter.VifUsed = old.VifUsed;
+        }
         begin_adapter(adapter, adapter_config, vif_number, status.AppNum, uuid);
         if (number) {
             const auto result = decide_adapter(tables, app, adapter, vif_number);
             wait = wait || result.wait;
+            wait_for_new = wait_for_new || (result.wait && !known);
             if (error.empty()) error = result.error;
         }
         adapters.push_back(std::move(adapter));
@@ -310,7 +316,7 @@ void decide_app(Tables& tables, App& app, const std::vector<App*>& earlier) {
     release_numbers(tables, app);
     status.AppNetAdapterList = std::move(adapters);
     // An instance that was up and is not any more does not take the app's interfaces away: they go quiet with it.
-    app.wanted = config.Activate && error.empty() && (!wait || was_wanted);
+    app.wanted = config.Activate && error.empty() && (!wait || (was_wanted && !wait_for_new));
 }
 
 }  // namespace

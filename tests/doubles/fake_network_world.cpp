@@ -42,7 +42,17 @@ Result<std::vector<ItemFailure>> FakeNetworkWorld::apply(const HostNetwork& desi
         found->second.mtu = vif.mtu;
     }
     touch();
+    if (lose_reply) return Error{Code::timed_out, "netlink: no answer"};
     return fail_items;
+}
+
+void FakeNetworkWorld::reboot() {
+    changed_ = nullptr;
+    network_ = {};
+    links_.clear();
+    routes_.clear();
+    leases_.clear();
+    dead_.clear();
 }
 
 Result<HostObservation> FakeNetworkWorld::observe() {

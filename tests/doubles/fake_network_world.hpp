@@ -33,7 +33,11 @@ public:
     bool has_bridge(const std::string& name) const;
     int applies() const { return applies_; }
 
+    /// The machine started anew: nothing is there.
+    void reboot();
+
     std::optional<Error> fail_apply;
+    bool lose_reply = false;  ///< apply() does its work and says that it failed
     std::vector<zedrouter::ItemFailure> fail_items;
 
 private:
