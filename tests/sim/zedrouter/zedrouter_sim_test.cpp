@@ -21,8 +21,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int seeds_default = 25;
-constexpr int ticks = 40;
+constexpr int seeds_default = 20;
+constexpr int ticks = 30;
 constexpr unsigned networks_max = 4;
 constexpr unsigned apps_max = 6;
 
