@@ -142,8 +142,9 @@ public:
         if (statvfs(options_.persist.c_str(), &facts) != 0) return os_error("space of " + options_.persist);
         volumemgr::DiskSpace space{.total_bytes = std::uint64_t{facts.f_blocks} * facts.f_frsize,
                                    .used_bytes = std::uint64_t{facts.f_blocks - facts.f_bfree} * facts.f_frsize};
+        space.app_bytes = disk_usage(options_.store, context);
         for (const char* below :
-             {"/vault/volumes", "/clear/volumes", "/vault/downloader", "/vault/verifier", "/vault/content", "/snapshots", "/newlog"})
+             {"/vault/volumes", "/clear/volumes", "/vault/downloader", "/vault/verifier", "/snapshots", "/newlog"})
             space.app_bytes += disk_usage(options_.persist + below, context);
         return space;
     }
