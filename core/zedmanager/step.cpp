@@ -209,21 +209,13 @@ private:
 
     void advance() {
         if (domain_shall_run() && seen_.domain != nullptr && seen_.domain->Activated) s_.status.Activated = true;  // also if our own record of it was lost
-        const bool held = held_back();
-        if (!held) volumes();
+        volumes();
         purge();
-        if (!wanted())
-            deactivate();
-        else if (!held)
+        if (wanted())
             activate();
+        else
+            deactivate();
         s_.status.MissingNetwork = s_.status.State == SwState::AWAITNETWORKINSTANCE;
-    }
-
-    /// Apps that ran before the reboot go first, for a while.
-    bool held_back() {
-        const bool started = holds_memory(s_.status) || !s_.volume_refs.empty();
-        s_.status.NoBootPriority = node_.priority_window && !seen_.ran_before_reboot && !started;
-        return s_.status.NoBootPriority;
     }
 
     // ---- volumes

@@ -30,7 +30,6 @@ struct NodeView {
     bool ignore_memory = false;              ///< memory.apps.ignore.check
     std::uint64_t vmm_limit = 0;             ///< memory.vmm.limit.MiB in bytes
     MemoryView memory;                       ///< without this app
-    bool priority_window = false;            ///< apps that ran before the reboot go first, and some of them have not been started yet
 };
 
 /// What others say of one app. Pointers are borrowed for the call.
@@ -42,7 +41,6 @@ struct Observed {
     bool network_heard = false;                                         ///< zedrouter's whole table was delivered
     const types::DomainStatus* domain = nullptr;
     bool domain_heard = false;                                          ///< domainmgr's whole table was delivered
-    bool ran_before_reboot = false;
     std::string publish_fault;                                          ///< why a record of this app could not be published
 };
 

@@ -35,6 +35,7 @@ public:
     std::map<std::string, Guest> guests;    ///< by app; each is a process that runs
     std::set<std::string> volumes;          ///< keys of volumes whose file exists and is complete
     std::set<std::string> networks;         ///< apps whose bridge ports and rules are in place
+    std::uint64_t memory_bytes = std::uint64_t{4096} << 20;
     Faults faults;
     Lies lies;
     std::uint64_t guests_started = 0;

@@ -49,7 +49,6 @@ private:
     Peer::Deps deps() { return {.bus = bus, .loop = loop, .world = world, .prng = prng.fork()}; }
     void do_something();
     void change(types::AppInstanceConfig config);
-    void complain_of_app(const types::AppInstanceConfig& config, std::vector<std::string>& out) const;
 
     std::unique_ptr<PeerVolumemgr> volumemgr_;
     std::unique_ptr<PeerZedrouter> zedrouter_;
@@ -61,7 +60,6 @@ private:
     std::unique_ptr<Subscription<types::AppInstanceStatus>> statuses_;
     std::unique_ptr<Subscription<types::VolumeRefConfig>> references_;
     std::unique_ptr<Subscription<types::DomainConfig>> domains_;
-    std::unique_ptr<Subscription<types::AppNetworkConfig>> networks_;
 };
 
 }  // namespace eve::sim

@@ -11,7 +11,6 @@ using types::ErrorSeverity;
 class Create : public AppStory {};
 class Activate : public AppStory {};
 class Admission : public AppStory {};
-class Priority : public AppStory {};
 class Modify : public AppStory {};
 class Restart : public AppStory {};
 class Purge : public AppStory {};
@@ -446,26 +445,6 @@ TEST_F(Admission, AnAppThatWaitsForMemoryTakesSmallerResourcesWithoutACommand) {
     look();
     EXPECT_EQ(state.status.Error, "");
     EXPECT_TRUE(state.network);
-}
-
-// ---- S18-S20
-
-TEST_F(Priority, AnAppThatDidNotRunBeforeTheRebootWaitsForThoseThatDid) {  // S18, S19
-    node.priority_window = true;
-    look();
-    EXPECT_TRUE(state.status.NoBootPriority);
-    EXPECT_TRUE(state.volume_refs.empty());
-    node.priority_window = false;
-    look();
-    EXPECT_FALSE(state.status.NoBootPriority);
-    EXPECT_EQ(state.volume_refs.size(), 2U);
-}
-
-TEST_F(Priority, AnAppThatRanIsNotHeldBack) {
-    node.priority_window = true;
-    ran_before_reboot = true;
-    look();
-    EXPECT_EQ(state.volume_refs.size(), 2U);
 }
 
 // ---- S21, S22, S25, S30 and refused modifications

@@ -127,7 +127,6 @@ protected:
         observed.network_heard = true;
         observed.domain = domain ? &*domain : nullptr;
         observed.domain_heard = true;
-        observed.ran_before_reboot = ran_before_reboot;
         return observed;
     }
 
@@ -175,7 +174,6 @@ protected:
     std::map<std::string, types::VolumeRefStatus> volumes;
     std::optional<types::AppNetworkStatus> network;
     std::optional<types::DomainStatus> domain;
-    bool ran_before_reboot = false;
     NodeView node;
     AppState state;
     std::optional<Instant> wake_at;
