@@ -1,5 +1,7 @@
 #include "core/plugin/entry.hpp"
 
+#include <dlfcn.h>
+
 #define BOOST_DLL_USE_STD_FS
 #include <boost/dll/shared_library.hpp>
 #include <cstddef>
@@ -50,17 +52,19 @@ Status check_entry(const eve_plugin_entry& entry) {
 
 Result<const eve_plugin_entry*> load_entry(const std::string& path) {
     try {
-        // The throwing form: the other one loses what dlerror says. The object is never destroyed, so that the file stays loaded: unloading
-        // would take code away under threads and handlers that a vendor's library left behind.
-        auto* library = new boost::dll::shared_library(path, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
-        if (!library->has(EVE_PLUGIN_ENTRY_SYMBOL)) {
+        // The throwing form: the other one loses what dlerror says. RTLD_NODELETE keeps the file loaded beyond this object: unloading would
+        // take code away under threads and handlers that a vendor's library left behind.
+        namespace load_mode = boost::dll::load_mode;
+        const auto for_ever = static_cast<load_mode::type>(RTLD_NODELETE);
+        const boost::dll::shared_library library(path, load_mode::rtld_now | load_mode::rtld_local | for_ever);
+        if (!library.has(EVE_PLUGIN_ENTRY_SYMBOL)) {
             for (unsigned major = EVE_ABI_MAJOR + 1; major < EVE_ABI_MAJOR + 10; ++major)
-                if (library->has("eve_plugin_entry_v" + std::to_string(major))) return abi_mismatch(major);
+                if (library.has("eve_plugin_entry_v" + std::to_string(major))) return abi_mismatch(major);
             return Error{.code = Code::invalid_argument,
                          .what = "has no symbol " EVE_PLUGIN_ENTRY_SYMBOL ": not a plugin",
                          .hint = "write EVE_PLUGIN(...) in one of its sources, or take the file out of the directory"};
         }
-        const auto* entry = &library->get<const eve_plugin_entry>(EVE_PLUGIN_ENTRY_SYMBOL);
+        const auto* entry = &library.get<const eve_plugin_entry>(EVE_PLUGIN_ENTRY_SYMBOL);
         if (auto good = check_entry(*entry); !good) return std::move(good).error();
         return entry;
     } catch (const std::exception& thrown) {

@@ -388,6 +388,7 @@ private:
         if (action == "fail") return error;
         if (action == "throw") throw std::runtime_error("scripted exception");
         if (action == "crash") {
+            ::signal(SIGSEGV, SIG_DFL);  // a sanitizer would make an orderly exit of it
             ::raise(SIGSEGV);
             std::abort();
         }

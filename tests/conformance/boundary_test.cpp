@@ -323,11 +323,17 @@ TEST_P(Boundary, AKilledHostIsReplacedWhileItsGuestRunsOn) {
 }
 
 TEST_P(Boundary, OnlyAsManyCallsAsDeclaredAreInFlight) {
-    auto& plugin = open(R"({"faults":[{"method":"inspect","action":"delay","delay_ms":300}]})");
-    std::thread slow([&] { (void)plugin.client->inspect(::eve::testing::FakeCall{}, web); });
+    auto& plugin = open(faulty("inspect", "slow"));
+    ::eve::testing::FakeCall until_cancelled;
+    const UniqueFd cancel(::eventfd(0, EFD_CLOEXEC));
+    until_cancelled.fd = cancel.get();
+    std::thread slow([&] { (void)plugin.client->inspect(until_cancelled, web); });
     call_.left = std::chrono::milliseconds{50};
     Result<std::vector<DomainInfo>> listed = std::vector<DomainInfo>{};
-    for (int i = 0; i < 100 && listed; ++i) listed = plugin.client->list(call_);  // until it meets the slow one
+    const auto until_ns = monotonic_after(20'000'000'000);
+    while (listed && monotonic_ns() < until_ns) listed = plugin.client->list(call_);  // until it meets the slow one
+    const std::uint64_t one = 1;
+    EXPECT_EQ(::write(cancel.get(), &one, sizeof one), static_cast<ssize_t>(sizeof one));
     slow.join();
     ASSERT_FALSE(listed);
     EXPECT_EQ(listed.error().code, Code::timed_out);
