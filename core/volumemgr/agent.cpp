@@ -7,6 +7,7 @@ namespace {
 
 constexpr Lanes::Options scanning{.time_limit = std::chrono::minutes{10}};
 constexpr std::chrono::seconds prepare_retry{30};
+constexpr std::chrono::seconds slow_look{600};
 constexpr unsigned gc_share = 10;  ///< garbage is looked for this often within timer.gc.vdisk
 
 /// What the first look at the disk found.
@@ -216,7 +217,7 @@ void Agent::Impl::refresh_space() {
             scanning_space = false;
             if (seen) space = *seen;
             else deps.log.write(Level::warn, "volumemgr.space_unknown", {{"error", seen.error().what}});
-            wake_after(settings.seconds("timer.metric.diskscan.interval"), [this] { refresh_space(); });
+            rearm(space_timer, settings.seconds("timer.metric.diskscan.interval"), [this] { refresh_space(); });
             changed();
         }),
         scanning);
@@ -277,15 +278,23 @@ void Agent::Impl::check_deferred() {
         release_image(record.ReferenceID, record.Blobs);
     }
     if (!due.empty()) changed();
-    const auto interval = std::max<std::chrono::seconds>(settings.seconds("timer.defer.content.delete") / 10, std::chrono::seconds{1});
-    wake_after(deferred_deletes->items().empty() ? std::max<std::chrono::seconds>(interval, std::chrono::seconds{60}) : interval,
-               [this] { check_deferred(); });
+    // The next one that is due, or a slow look in case the clock was set.
+    auto wait = slow_look;
+    for (const auto& [key, record] : deferred_deletes->items())
+        wait = std::min(wait, std::chrono::duration_cast<std::chrono::seconds>(record->DeleteTime - now()) + std::chrono::seconds{1});
+    rearm(deferred_timer, std::max(wait, std::chrono::seconds{1}), [this] { check_deferred(); });
 }
 
 void Agent::Impl::raise(types::ErrorAndTimeWithSource& record, types::ErrorDescription error, const std::string& source) {
     const bool same = record.Error == error.Error && record.ErrorRetryCondition == error.ErrorRetryCondition && record.ErrorSourceType == source;
     if (same) return;
     types::set_error_with_source(record, std::move(error), source, now());
+}
+
+/// One timer for one purpose: the earlier one does not fire any more.
+void Agent::Impl::rearm(std::optional<TimerId>& timer, std::chrono::seconds delay, std::function<void()> then) {
+    if (timer) deps.loop.cancel(*timer);
+    timer = deps.loop.after(delay, guarded_task(std::move(then)));
 }
 
 void Agent::Impl::wake_after(std::chrono::seconds delay, std::function<void()> then) { deps.loop.after(delay, guarded_task(std::move(then))); }

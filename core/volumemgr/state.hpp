@@ -80,6 +80,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     types::Time now() const { return deps.loop.clock().wall_now(); }
     /// Sets the error unless it is there already, so that its time is the time it came.
     void raise(types::ErrorAndTimeWithSource& record, types::ErrorDescription error, const std::string& source);
+    void rearm(std::optional<TimerId>& timer, std::chrono::seconds delay, std::function<void()> then);
     void wake_after(std::chrono::seconds delay, std::function<void()> then);
 
     // trees.cpp
@@ -148,6 +149,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     bool volumes_seen = false;  ///< the first marker of VolumeConfig came
     bool gc_running = false, gc_done_once = false, content_collected = false, scanning_space = false;
     std::optional<DiskSpace> space;
+    std::optional<TimerId> space_timer, deferred_timer;
 
     std::map<std::string, Tree> trees;               ///< by content id
     std::map<std::string, types::BlobStatus> blobs;  ///< by digest

@@ -394,7 +394,7 @@ void Agent::Impl::release_tree(const Tree& tree) {
         record.Blobs = tree.status.Blobs;
         record.DeleteTime = now() + keep;
         (void)deferred_deletes->publish(record.ContentID.to_string(), record);
-        wake_after(keep + std::chrono::seconds{1}, [this] { check_deferred(); });
+        wake_after(std::chrono::seconds{0}, [this] { check_deferred(); });
         return;
     }
     release_image(name, tree.status.Blobs);

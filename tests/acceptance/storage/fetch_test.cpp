@@ -104,6 +104,19 @@ TEST_F(Fetch, ReceivesHashesAndNotesTheDigestOfExactlyThisFile) {
     EXPECT_EQ(progress_.front().total, bytes.size());
 }
 
+TEST_F(Fetch, TheRequestComesFromTheAddressItIsToComeFrom) {
+    HttpServer server(test::honest("x"));
+    auto what = request(server.url("/"));
+    what.source_address = "127.0.0.1";
+    auto got = fetch(what, 1);
+    ASSERT_TRUE(got) << got.error().what;
+    what.source_address = "192.0.2.77";  // not ours
+    got = fetch(what, 1);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Code::unavailable) << got.error().what;
+    EXPECT_EQ(server.requests(), 1);
+}
+
 TEST_F(Fetch, ContinuesWhereTheConnectionBroke) {
     const std::string bytes = content(4'000'000);
     HttpServer server([&](const HttpRequest& r, const HttpConnection& c) {
