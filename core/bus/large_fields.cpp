@@ -10,6 +10,7 @@
 #include <cstring>
 #include <map>
 
+#include "core/bus/private_directory.hpp"
 #include "core/bus/wire.hpp"
 #include "core/loop/unique_fd.hpp"
 
@@ -28,13 +29,6 @@ Error failed(int number, const std::string& what) {
 }
 
 std::string member(std::string_view key, std::string_view value) { return json_quote(key) + ":" + std::string(value); }
-
-// 0700, and only below the root, whose own parents are the operator's.
-Status make_directories(const std::string& path, std::size_t from) {
-    for (auto slash = path.find('/', from); slash != std::string::npos; slash = path.find('/', slash + 1))
-        if (::mkdir(path.substr(0, slash).c_str(), 0700) != 0 && errno != EEXIST) return failed(errno, "make " + path.substr(0, slash));
-    return {};
-}
 
 Result<std::string> write_new(const std::string& directory, std::string_view tag, std::string_view content) {
     for (int attempt = 0; attempt < attempts_max; ++attempt) {
@@ -81,13 +75,14 @@ std::map<std::string, std::vector<std::string>> large_values(std::string_view js
 }  // namespace
 
 Result<Outgoing> store_large_fields(const Root& root, const TableId& table, std::string_view json) {
-    const auto directory = root.path(std::string(home) + table.name() + "/");
+    const auto place = std::string(home) + table.name() + "/";
+    const auto directory = root.path(place);
     Outgoing outgoing;
     const auto store = [&](JsonMember field) -> Result<std::optional<JsonMember>> {
         if (field.value == "\"\"" || field.value == "null") return std::optional<JsonMember>{std::move(field)};  // no need of a file
         const auto content = "{" + member(field.key, field.value) + "}";
         if (content.size() >= wire::large_limit) return Error{.code = Code::resource_exhausted, .what = field.key + ": 1 MiB or more"};
-        if (auto made = make_directories(directory, root.prefix().size() + 1); !made) return std::move(made).error();
+        if (auto made = make_private_directories(root, place); !made) return std::move(made).error();
         auto path = write_new(directory, field.key.substr(wire::large_tag.size()), content);
         if (!path) return std::move(path).error();
         outgoing.files.push_back(*path);

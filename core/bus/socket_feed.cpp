@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/bus/large_fields.hpp"
+#include "core/bus/private_directory.hpp"
 #include "core/bus/socket_service.hpp"
 #include "core/bus/unix_path.hpp"
 #include "core/bus/wire.hpp"
@@ -133,7 +134,7 @@ DirectoryFeed::DirectoryFeed(std::shared_ptr<const SocketTransport::Deps> deps, 
     : deps_(std::move(deps)),
       table_(table),
       sink_(std::move(sink)),
-      path_(deps_->root.path((table.persistent ? "/persist/status/" : "/run/") + table.name())) {}
+      place_((table.persistent ? "/persist/status/" : "/run/") + table.name()) {}
 
 void DirectoryFeed::start() {
     deps_->loop.post([weak = weak_from_this()] {
@@ -149,12 +150,14 @@ void DirectoryFeed::stop() {
     sink_.reset();
 }
 
+// Made here if need be, so that a writer who comes later is heard at once.
 void DirectoryFeed::look_for_directory() {
+    static_cast<void>(make_private_directories(deps_->root, place_ + "/"));
     if (watch_) deps_->loop.unwatch(*std::exchange(watch_, std::nullopt));
     inotify_ = UniqueFd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     constexpr std::uint32_t events =
         IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-    if (!inotify_.valid() || ::inotify_add_watch(inotify_.get(), path_.c_str(), events) < 0) {
+    if (!inotify_.valid() || ::inotify_add_watch(inotify_.get(), deps_->root.path(place_).c_str(), events) < 0) {
         inotify_.reset();
         timer_ = deps_->loop.after(deps_->retry, [this] {
             timer_.reset();

@@ -66,7 +66,7 @@ private:
     std::shared_ptr<const SocketTransport::Deps> deps_;
     TableId table_;
     std::shared_ptr<Sink> sink_;  // shared with the engine; null after stop()
-    std::string path_;
+    std::string place_;  // EVE's path of the directory
     UniqueFd inotify_;
     std::optional<WatchId> watch_;
     std::optional<TimerId> timer_;

@@ -1,7 +1,6 @@
 #include "core/bus/socket_service.hpp"
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -9,6 +8,7 @@
 #include <cstring>
 
 #include "core/bus/large_fields.hpp"
+#include "core/bus/private_directory.hpp"
 #include "core/bus/unix_path.hpp"
 #include "core/bus/wire.hpp"
 
@@ -194,10 +194,9 @@ void SocketPeer::forget_read_files() {
 }
 
 Result<std::unique_ptr<Service>> SocketService::listen(std::shared_ptr<const SocketTransport::Deps> deps, const Published& publication) {
-    const auto path = deps->root.path("/run/" + publication.id().name() + ".sock");
-    for (auto slash = path.find('/', deps->root.prefix().size() + 1); slash != std::string::npos; slash = path.find('/', slash + 1))
-        if (::mkdir(path.substr(0, slash).c_str(), 0700) != 0 && errno != EEXIST)
-            return Error{.code = Code::unavailable, .what = "make " + path.substr(0, slash) + ": " + std::strerror(errno)};
+    const auto place = "/run/" + publication.id().name() + ".sock";
+    if (auto made = make_private_directories(deps->root, place); !made) return std::move(made).error();
+    const auto path = deps->root.path(place);
     auto listener = listen_unix(path, SOCK_SEQPACKET);
     if (!listener) return std::move(listener).error();
     return std::unique_ptr<Service>(new SocketService(std::move(deps), publication, std::move(*listener), path));
