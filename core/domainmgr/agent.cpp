@@ -293,6 +293,11 @@ void Agent::Impl::configs_complete() {
     for (const auto& [key, status] : status_->items())
         if (!domains_.contains(key)) deleted.push_back(key);
     for (const auto& key : deleted) {
+        if (status_->get(key)->UUIDandVersion.UUID.to_string() != key) {
+            deps_.log.write(Level::warn, "domain.record_dropped", {{"key", key}, {"reason", "the key is not the app's UUID"}});
+            (void)status_->unpublish(key);
+            continue;
+        }
         Entry& entry = domains_[key];
         entry.domain.status = *status_->get(key);
         entry.domain.config.UUIDandVersion = entry.domain.status.UUIDandVersion;

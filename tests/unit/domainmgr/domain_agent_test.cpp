@@ -422,6 +422,18 @@ TEST_F(DomainAgentTest, TheRecordOfAnAppDeletedMeanwhileStandsUntilItsDomainIsGo
     EXPECT_EQ(statuses->get(app_uuid(1)), nullptr);
 }
 
+TEST_F(DomainAgentTest, AStrayRecordOfAnEarlierLifeIsDropped) {
+    {
+        const auto earlier = bus.publish<types::DomainStatus>({.agent = "domainmgr"});
+        ASSERT_TRUE(earlier->publish("stray", {}));
+    }
+    node.configs->signal_restarted();
+    start_node();
+    loop.run_for(1min);
+    EXPECT_EQ(statuses->get("stray"), nullptr);
+    run_app(1);
+}
+
 TEST_F(DomainAgentTest, NothingIsDoneWhileNobodyCanTellWhatIsThere) {
     start_node();
     run_app(1);
