@@ -329,7 +329,8 @@ Result<std::unique_ptr<Netlink>> Netlink::open() {
     nl_sock* socket = nl_socket_alloc();
     if (!socket) return Error{Code::resource_exhausted, "netlink: no memory"};
     std::unique_ptr<Netlink> netlink(new Netlink(socket));
-    if (const int error = nl_connect(socket, NETLINK_ROUTE); error < 0) return Error{Code::unavailable, std::string("netlink: ") + nl_geterror(error)};
+    if (const int error = nl_connect(socket, NETLINK_ROUTE); error < 0)
+        return Error{Code::unavailable, std::string("netlink: ") + nl_geterror(error)};
     nl_socket_set_buffer_size(socket, static_cast<int>(receive_bytes) * 4, 0);
     return netlink;
 }
@@ -364,7 +365,8 @@ Result<std::vector<Link>> Netlink::links() {
         }
         links.push_back(std::move(link));
     };
-    if (auto done = dump(nl_socket_get_fd(socket_), nl_socket_use_seq(socket_), RTM_GETLINK, visit, [&] { links.clear(); }); !done) return done.error();
+    if (auto done = dump(nl_socket_get_fd(socket_), nl_socket_use_seq(socket_), RTM_GETLINK, visit, [&] { links.clear(); }); !done)
+        return done.error();
     return links;
 }
 
@@ -415,7 +417,8 @@ Result<std::vector<Route>> Netlink::routes() {
         route.destination = prefix_text(info->rtm_family, destination, info->rtm_dst_len);
         all.push_back(std::move(route));
     };
-    if (auto done = dump(nl_socket_get_fd(socket_), nl_socket_use_seq(socket_), RTM_GETROUTE, visit, [&] { all.clear(); }); !done) return done.error();
+    if (auto done = dump(nl_socket_get_fd(socket_), nl_socket_use_seq(socket_), RTM_GETROUTE, visit, [&] { all.clear(); }); !done)
+        return done.error();
     return all;
 }
 

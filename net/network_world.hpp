@@ -39,6 +39,7 @@ private:
     Deps deps_;
     std::unique_ptr<Netlink> netlink_;
     Nftables nftables_;
+    std::vector<zedrouter::BridgePlan> bridges_;  ///< as last made: for what a link does not show (spanning tree, forwarded groups)
     DnsmasqSet dnsmasq_;
     std::shared_ptr<Watcher> watcher_;  // shared with what is posted to the loop, which may outlive this object by one turn
 };

@@ -25,12 +25,13 @@ public:
         pub_status_ = deps_.bus.publish<types::DeviceNetworkStatus>({.agent = "nim"});
         pub_list_ = deps_.bus.publish<types::DevicePortConfigList>({.agent = "nim", .persistent = true});
         if (const auto* old = pub_status_->get("global")) before_ = *old;
-        sub_config_ = deps_.bus.subscribe<types::DevicePortConfig>({.agent = "zedagent"}, {.created = [this](const std::string& key, const auto& now) {
-            if (key != "zedagent") return;
-            config_ = now;
-            if (config_->Key.empty()) config_->Key = key;
-            report();
-        }});
+        sub_config_ =
+            deps_.bus.subscribe<types::DevicePortConfig>({.agent = "zedagent"}, {.created = [this](const std::string& key, const auto& now) {
+                                                             if (key != "zedagent") return;
+                                                             config_ = now;
+                                                             if (config_->Key.empty()) config_->Key = key;
+                                                             report();
+                                                         }});
         deps_.links.watch([self = weak_from_this()] {
             if (const auto agent = self.lock(); agent && !agent->stopped_) agent->observe();
         });

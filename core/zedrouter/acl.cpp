@@ -282,8 +282,8 @@ void add_port_map(AclRules& rules, const Entry& entry, const AclInput& input) {
             }
         }
     }
-    rules.snat.push_back("oifname \"" + input.bridge + "\" ip daddr " + app + " " + protocol + " dport " + target + " ct status dnat counter snat ip to " +
-                         input.bridge_ip.to_string());
+    rules.snat.push_back("oifname \"" + input.bridge + "\" ip daddr " + app + " " + protocol + " dport " + target +
+                         " ct status dnat counter snat ip to " + input.bridge_ip.to_string());
 }
 
 }  // namespace
@@ -380,7 +380,8 @@ std::string find_port_map_collision(const std::vector<PortMap>& maps) {
 std::string find_port_map_collision(const std::vector<PortMap>& mine, const std::vector<PortMap>& others) {
     for (const auto& a : mine)
         for (const auto& b : others)
-            if (a.protocol == b.protocol && a.outside == b.outside && a.adapter == b.adapter) return a.protocol + " port " + a.outside + " is already mapped";
+            if (a.protocol == b.protocol && a.outside == b.outside && a.adapter == b.adapter)
+                return a.protocol + " port " + a.outside + " is already mapped";
     return {};
 }
 

@@ -35,7 +35,9 @@ constexpr NumberAllocator::Range bridge_range{1, 255};
 constexpr NumberAllocator::Range interface_range{0, 255};
 
 /// Whether the record is of a network that apps were connected to or could be: up, or silenced by a collision of its subnet.
-bool stood(const types::NetworkInstanceStatus& status) { return status.Activated || (types::has_error(status.IPConflictErr) && !status.Vifs.empty()); }
+bool stood(const types::NetworkInstanceStatus& status) {
+    return status.Activated || (types::has_error(status.IPConflictErr) && !status.Vifs.empty());
+}
 
 }  // namespace
 
@@ -156,13 +158,13 @@ void Agent::Impl::start() {
         subscribe_configs();
         schedule();
     }});
-    sub_onboarding_ =
-        deps_.bus.subscribe<types::OnboardingStatus>({.agent = "zedclient", .persistent = true}, {.created = [this](const std::string&, const auto& now) {
-            if (now.DeviceUUID.is_nil()) return;
-            tables_.device = now.DeviceUUID;
-            subscribe_configs();
-            schedule();
-        }});
+    sub_onboarding_ = deps_.bus.subscribe<types::OnboardingStatus>({.agent = "zedclient", .persistent = true},
+                                                                   {.created = [this](const std::string&, const auto& now) {
+                                                                       if (now.DeviceUUID.is_nil()) return;
+                                                                       tables_.device = now.DeviceUUID;
+                                                                       subscribe_configs();
+                                                                       schedule();
+                                                                   }});
     deps_.network.watch(guarded([](Impl& agent) { agent.observe(); }));
     observe();
 }
@@ -175,7 +177,8 @@ void Agent::Impl::load() {
     }
     for (const auto& [key, record] : pub_interface_numbers_->items()) {
         interface_numbers(record->NetInstID)
-            .restore(interface_key(record->AppID, record->IfIdx), {.number = static_cast<int>(record->Number), .created = record->CreateTime, .last_used = record->LastUseTime});
+            .restore(interface_key(record->AppID, record->IfIdx),
+                     {.number = static_cast<int>(record->Number), .created = record->CreateTime, .last_used = record->LastUseTime});
     }
     for (const auto& [key, record] : pub_instances_->items())
         if (stood(*record)) expected_instances_.insert(record->UUID);
@@ -527,7 +530,8 @@ void Agent::Impl::note_effective(const std::map<types::Uuid, types::AppNetworkCo
         const bool now = found != configs.end();
         changed = changed || now != app.effective;
         if (now != app.effective)
-            deps_.log.write(Level::info, now ? "app_network.activated" : "app_network.deactivated", {{"app", uuid.to_string()}, {"number", app.status.AppNum}});
+            deps_.log.write(Level::info, now ? "app_network.activated" : "app_network.deactivated",
+                            {{"app", uuid.to_string()}, {"number", app.status.AppNum}});
         app.effective = now;
         if (now) app.applied = found->second;
     }
@@ -538,9 +542,11 @@ void Agent::Impl::note_failures(const std::vector<ItemFailure>& failures) {
     std::map<std::string, std::string> now;
     for (const auto& failure : failures) {
         auto& text = now[failure.owner];
-        text += (text.empty() ? "failed items: " : "; ") + failure.item + " (" + failure.error.what + (failure.error.hint.empty() ? "" : "; " + failure.error.hint) + ")";
+        text += (text.empty() ? "failed items: " : "; ") + failure.item + " (" + failure.error.what +
+                (failure.error.hint.empty() ? "" : "; " + failure.error.hint) + ")";
         if (!failures_.contains(failure.owner))
-            deps_.log.write(Level::warn, "network.item_failed", {{"owner", failure.owner}, {"item", failure.item}, {"error", failure.error.what}, {"hint", failure.error.hint}});
+            deps_.log.write(Level::warn, "network.item_failed",
+                            {{"owner", failure.owner}, {"item", failure.item}, {"error", failure.error.what}, {"hint", failure.error.hint}});
     }
     failures_ = std::move(now);
 }

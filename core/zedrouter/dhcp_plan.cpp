@@ -163,8 +163,8 @@ DhcpServerPlan plan_dhcp_server(const DhcpInput& input) {
     }
     for (const auto& client : input.clients) {
         const bool gateway = std::find(gateways.begin(), gateways.end(), client.ip) != gateways.end();
-        plan.dhcp_hosts[client.mac + ".inet"] = client.mac + ",id:*,set:" + (gateway ? "gateway-" + dashed(client.ip) : "endpoint") + "," + client.ip +
-                                                "," + client.app_uuid + "\n";
+        plan.dhcp_hosts[client.mac + ".inet"] =
+            client.mac + ",id:*,set:" + (gateway ? "gateway-" + dashed(client.ip) : "endpoint") + "," + client.ip + "," + client.app_uuid + "\n";
     }
     return plan;
 }

@@ -82,7 +82,8 @@ Result<types::IpAddress> app_ip(const AppIpInput& input) {
     if (!input.recorded.empty()) return input.recorded;
     const auto address = start + static_cast<std::uint32_t>(input.interface_number);
     if (start == 0 || address > end || address < start)
-        return Error{Code::resource_exhausted, "no free IP addresses in DHCP range " + config.DhcpRange.Start.to_string() + "-" + config.DhcpRange.End.to_string()};
+        return Error{Code::resource_exhausted,
+                     "no free IP addresses in DHCP range " + config.DhcpRange.Start.to_string() + "-" + config.DhcpRange.End.to_string()};
     return types::IpAddress::from_v4(address);
 }
 

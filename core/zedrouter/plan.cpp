@@ -37,7 +37,9 @@ bool is_port_table(std::uint32_t table) { return table > port_table_base && tabl
 
 bool is_local(const types::NetworkInstanceStatus& status) { return status.Type == types::NetworkInstanceType::NetworkInstanceTypeLocal; }
 
-types::IpAddress first_v4(const types::AssignedAddrs& addresses) { return addresses.IPv4Addrs.empty() ? types::IpAddress{} : addresses.IPv4Addrs.front().Address; }
+types::IpAddress first_v4(const types::AssignedAddrs& addresses) {
+    return addresses.IPv4Addrs.empty() ? types::IpAddress{} : addresses.IPv4Addrs.front().Address;
+}
 
 /// Chains and dispatch tables that grow with every interface.
 struct Rules {
@@ -57,7 +59,8 @@ struct Rules {
 std::vector<MappedPort> mapped_ports(const PlannedInstance& instance) {
     std::vector<MappedPort> ports;
     for (const auto* port : instance.ports) {
-        MappedPort mapped{.interface = port->IfName, .logical_label = port->Logicallabel, .labels = port->SharedLabels, .addresses = port_addresses(*port)};
+        MappedPort mapped{
+            .interface = port->IfName, .logical_label = port->Logicallabel, .labels = port->SharedLabels, .addresses = port_addresses(*port)};
         for (const char* label : {"all", "uplink", "freeuplink"})
             if (port_has_label(*port, label)) mapped.labels.emplace_back(label);
         mapped.labels.push_back(port->Logicallabel);
@@ -181,10 +184,12 @@ NftTable plan_inet_table(Rules rules, const PlanInput& input) {
     table.chains.push_back({.name = "POSTROUTING-mark",
                             .hook = "type filter hook postrouting priority mangle; policy accept;",
                             .rules = {std::string("oifname @bridges ") + keep_first}});
-    table.chains.push_back({.name = "NAT-PREROUTING", .hook = "type nat hook prerouting priority dstnat; policy accept;", .rules = std::move(rules.dnat)});
+    table.chains.push_back(
+        {.name = "NAT-PREROUTING", .hook = "type nat hook prerouting priority dstnat; policy accept;", .rules = std::move(rules.dnat)});
     auto postrouting = std::move(rules.snat);
     postrouting.insert(postrouting.end(), masquerade.begin(), masquerade.end());
-    table.chains.push_back({.name = "NAT-POSTROUTING", .hook = "type nat hook postrouting priority srcnat; policy accept;", .rules = std::move(postrouting)});
+    table.chains.push_back(
+        {.name = "NAT-POSTROUTING", .hook = "type nat hook postrouting priority srcnat; policy accept;", .rules = std::move(postrouting)});
     return table;
 }
 
@@ -294,7 +299,8 @@ std::string find_drift(const HostNetwork& network, const HostObservation& seen) 
     for (const auto& bridge : network.bridges) {
         const auto found = links.find(bridge.name);
         if (found == links.end()) return "bridge " + bridge.name + " is missing";
-        if (!found->second->up || found->second->mac != bridge.mac || found->second->mtu != bridge.mtu) return "bridge " + bridge.name + " was changed";
+        if (!found->second->up || found->second->mac != bridge.mac || found->second->mtu != bridge.mtu)
+            return "bridge " + bridge.name + " was changed";
         for (const auto& port : bridge.ports)
             if (const auto member = links.find(port); member != links.end() && member->second->master != bridge.name)
                 return "port " + port + " is not in bridge " + bridge.name;

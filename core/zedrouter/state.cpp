@@ -85,7 +85,8 @@ void decide_instance(Tables& tables, Instance& instance, const std::vector<Insta
         if (!types::has_error(other->status.IPConflictErr)) subnets.push_back({other->accepted.DisplayName, other->accepted.Subnet});
         uses.push_back({other->accepted.DisplayName, other->accepted.Type, other->status.Ports});
     }
-    keep_error(status.IPConflictErr, is_local(instance.accepted) ? find_ip_conflict(instance.accepted.Subnet, subnets, tables.ports) : "", tables.now);
+    keep_error(status.IPConflictErr, is_local(instance.accepted) ? find_ip_conflict(instance.accepted.Subnet, subnets, tables.ports) : "",
+               tables.now);
 
     std::set<std::string> bridges;
     for (const auto& link : tables.seen.links)
@@ -253,9 +254,8 @@ std::string find_port_map_problem(Tables& tables, const App& app, const std::vec
 void release_numbers(Tables& tables, const App& app) {
     const auto& uuid = app.status.UUIDandVersion.UUID;
     for (const auto& adapter : app.status.AppNetAdapterList) {
-        const bool stays = !app.deleted && std::any_of(app.config.AppNetAdapterList.begin(), app.config.AppNetAdapterList.end(), [&](const auto& now) {
-            return now.Network == adapter.Network && now.IfIdx == adapter.IfIdx;
-        });
+        const bool stays = !app.deleted && std::any_of(app.config.AppNetAdapterList.begin(), app.config.AppNetAdapterList.end(),
+                                                       [&](const auto& now) { return now.Network == adapter.Network && now.IfIdx == adapter.IfIdx; });
         if (stays) continue;
         tables.interface_numbers(adapter.Network).release(interface_key(uuid, adapter.IfIdx));
         if (const auto found = tables.instances.find(adapter.Network); found != tables.instances.end() && !adapter.Mac.empty())
@@ -280,7 +280,8 @@ void decide_app(Tables& tables, App& app, const std::vector<App*>& earlier) {
     std::string error;
     const auto number = tables.app_numbers->allocate(key_of(uuid), NumberOrder::lowest_first, tables.now);
     status.AppNum = number ? *number : 0;
-    if (!number && !config.AppNetAdapterList.empty()) error = "no free app number: " + number.error().what + ", more apps with a network are not possible";
+    if (!number && !config.AppNetAdapterList.empty())
+        error = "no free app number: " + number.error().what + ", more apps with a network are not possible";
     if (status.MACGenerator == 0) status.MACGenerator = static_cast<int>(tables.mac_generator(uuid));
     const bool was_wanted = app.wanted;
     if (error.empty()) error = find_port_map_problem(tables, app, earlier);

@@ -100,10 +100,12 @@ public:
     }
 
     static types::ACE port_map(const std::string& protocol, const std::string& outside, std::int64_t target, std::int32_t id = 2) {
-        return {.Matches = {{"protocol", protocol}, {"lport", outside}}, .Actions = {{.PortMap = true, .TargetPort = target}}, .Name = {}, .RuleID = id};
+        return {
+            .Matches = {{"protocol", protocol}, {"lport", outside}}, .Actions = {{.PortMap = true, .TargetPort = target}}, .Name = {}, .RuleID = id};
     }
 
-    static types::AppNetworkConfig app(unsigned number, const std::string& name, const types::NetworkInstanceConfig& network, std::vector<types::ACE> acl) {
+    static types::AppNetworkConfig app(unsigned number, const std::string& name, const types::NetworkInstanceConfig& network,
+                                       std::vector<types::ACE> acl) {
         types::AppNetworkConfig config;
         config.UUIDandVersion.UUID = uuid(number);
         config.UUIDandVersion.Version = "1";
@@ -121,8 +123,12 @@ public:
     void set(const types::AppNetworkConfig& config) { check(apps->publish(config.UUIDandVersion.UUID.to_string(), config)); }
     void remove(const types::NetworkInstanceConfig& config) { check(instances->unpublish(config.UUID.to_string())); }
     void remove(const types::AppNetworkConfig& config) { check(apps->unpublish(config.UUIDandVersion.UUID.to_string())); }
-    const types::NetworkInstanceStatus* status(const types::NetworkInstanceConfig& config) const { return instance_status->get(config.UUID.to_string()); }
-    const types::AppNetworkStatus* status(const types::AppNetworkConfig& config) const { return app_status->get(config.UUIDandVersion.UUID.to_string()); }
+    const types::NetworkInstanceStatus* status(const types::NetworkInstanceConfig& config) const {
+        return instance_status->get(config.UUID.to_string());
+    }
+    const types::AppNetworkStatus* status(const types::AppNetworkConfig& config) const {
+        return app_status->get(config.UUIDandVersion.UUID.to_string());
+    }
     bool active(const types::NetworkInstanceConfig& config) const { return status(config) && status(config)->Activated; }
     bool active(const types::AppNetworkConfig& config) const { return status(config) && status(config)->Activated; }
 

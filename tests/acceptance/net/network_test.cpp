@@ -87,8 +87,9 @@ protected:
     /// What must be the same before and after: links, addresses, routes, rules, tables, processes of dnsmasq.
     std::string everything_there() {
         std::string text;
-        for (const char* what : {"link", "address", "rule"}) text += run({"ip", "-brief", what}).text;
-        text += run({"ip", "route", "show", "table", "all"}).text;
+        for (const char* what : {"link", "address", "rule"}) text += run({"ip", "-4", "-brief", what}).text;
+        text += run({"ip", "-4", "route", "show", "table", "all"}).text;  // link-local IPv6 of the port comes in its own time
+        if (const auto ours = run({"ip", "-6", "route", "show", "table", "801"}); ours.ok()) text += ours.text;  // fails while there is no such table
         text += run({"nft", "list", "ruleset"}).text;
         return text;
     }
@@ -114,7 +115,8 @@ protected:
 
     types::NetworkInstanceConfig use(types::NetworkInstanceConfig network) {
         life_->bench->set(network);
-        EXPECT_TRUE(wait([&] { return life_->bench->active(network); })) << (life_->bench->status(network) ? life_->bench->status(network)->Error : "none");
+        EXPECT_TRUE(wait([&] { return life_->bench->active(network); }))
+            << (life_->bench->status(network) ? life_->bench->status(network)->Error : "none");
         return network;
     }
 
@@ -149,7 +151,8 @@ protected:
                                      "echo $mtu > " + root_.string() + "/mtu.$ip\nexit 0\n";
             ::chmod(script.c_str(), 0755);
         }
-        return guest.run({"busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "3", "-T", "1", "-s", script, "-O", "mtu", "-O", "hostname"}).ok();
+        return guest.run({"busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "3", "-T", "1", "-s", script, "-O", "mtu", "-O", "hostname"})
+            .ok();
     }
     static bool pings(Namespace& from, const std::string& to) { return from.run({"busybox", "ping", "-c", "1", "-W", "1", to}).ok(); }
     /// Serves `text` on TCP `port`, one answer per connection.
@@ -220,7 +223,8 @@ TEST_F(Network, AllowedHostIsReachedOnceItsNameWasResolved) {
     auto network = ZedrouterBench::local(1, "uplink0");
     network.DnsNameToIPList.push_back({.HostName = "ours.example.com", .IPs = {*types::IpAddress::parse("9.9.9.9")}});
     use(network);
-    auto& a = guest(ZedrouterBench::app(1, "a", network, {ZedrouterBench::allow("host", "www.example.com"), ZedrouterBench::allow("host", "ours.example.com", 2)}));
+    auto& a = guest(ZedrouterBench::app(1, "a", network,
+                                        {ZedrouterBench::allow("host", "www.example.com"), ZedrouterBench::allow("host", "ours.example.com", 2)}));
     EXPECT_TRUE(pings(a, "9.9.9.9")) << "a static name is known without asking";
     EXPECT_FALSE(pings(a, "8.8.8.8"));
     EXPECT_THAT(a.run({"busybox", "nslookup", "www.example.com", "10.1.0.1"}).text, HasSubstr("8.8.8.8"));
@@ -234,7 +238,8 @@ TEST_F(Network, AllowedHostIsReachedOnceItsNameWasResolved) {
 
 TEST_F(Network, PortMapIsReachedFromOutsideAndFromInside) {
     const auto network = use(ZedrouterBench::local(1, "uplink0"));
-    auto& web = guest(ZedrouterBench::app(1, "web", network, {ZedrouterBench::allow("ip", "10.1.0.0/24"), ZedrouterBench::port_map("tcp", "8080", 80)}));
+    auto& web =
+        guest(ZedrouterBench::app(1, "web", network, {ZedrouterBench::allow("ip", "10.1.0.0/24"), ZedrouterBench::port_map("tcp", "8080", 80)}));
     auto& client = guest(ZedrouterBench::app(2, "client", network, {everything}));
     serve(web, "80", "hello from web");
     EXPECT_THAT(fetch(*outside_, "192.168.77.10", "8080"), HasSubstr("hello from web"));
@@ -355,7 +360,10 @@ TEST_F(Network, KilledNodeComesBackToANetworkThatNeverStopped) {
     begin();
     life_->bench->set(network);
     life_->bench->set(app);
-    EXPECT_TRUE(wait([&] { return log_.count("network_instance.configured") >= 2 && life_->bench->active(app) && life_->bench->status(app)->AppNetAdapterList[0].IPv4Assigned; }));
+    EXPECT_TRUE(wait([&] {
+        return log_.count("network_instance.configured") >= 2 && life_->bench->active(app) &&
+               life_->bench->status(app)->AppNetAdapterList[0].IPv4Assigned;
+    }));
     EXPECT_EQ(read(), pid) << "dnsmasq was adopted";
     EXPECT_EQ(run({"ip", "-brief", "link"}).text, links);
     EXPECT_TRUE(pings(a, "8.8.8.8"));

@@ -96,7 +96,8 @@ public:
         }
         // A network that is no longer configured stays for the apps that use it, and only for them.
         for (const auto& [key, status] : bench_->instance_status->items()) {
-            const bool configured = std::any_of(networks_.begin(), networks_.end(), [&](const auto& item) { return item.second.UUID.to_string() == key; });
+            const bool configured =
+                std::any_of(networks_.begin(), networks_.end(), [&](const auto& item) { return item.second.UUID.to_string() == key; });
             if (configured) continue;
             EXPECT_EQ(status->ChangeInProgress, types::ChangeInProgressType::ChangeInProgressTypeDelete) << status->DisplayName;
             EXPECT_FALSE(status->Vifs.empty()) << status->DisplayName;
@@ -143,7 +144,8 @@ private:
     }
 
     void set_ports(bool colliding) {
-        const auto address = colliding ? "10." + std::to_string(1 + prng_.below(networks_max)) + ".0.7/24" : "192.168." + std::to_string(prng_.below(3)) + ".10/24";
+        const auto address =
+            colliding ? "10." + std::to_string(1 + prng_.below(networks_max)) + ".0.7/24" : "192.168." + std::to_string(prng_.below(3)) + ".10/24";
         bench_->set_ports({ZedrouterBench::port("eth0", "eth0", address)});
         undisturbed_.clear();
     }

@@ -57,14 +57,16 @@ TEST(Transaction, LearnedNamesStayAndOwnSetsAreRefilled) {
     NftTable after = before;
     after.sets[1].elements = {"\"b\""};
     EXPECT_EQ(render_change({before}, {after}), "flush set inet evenode ports\nadd element inet evenode ports { \"b\" }\n");
-    const auto adopted = render_change({parse_names("inet", "table inet evenode {\n\tset ipv4.host {\n\t\ttype ipv4_addr\n\t}\n\tset ports {\n\t}\n}\n")}, {after});
+    const auto adopted =
+        render_change({parse_names("inet", "table inet evenode {\n\tset ipv4.host {\n\t\ttype ipv4_addr\n\t}\n\tset ports {\n\t}\n}\n")}, {after});
     EXPECT_THAT(adopted, Not(HasSubstr("flush set inet evenode ipv4.host")));
     EXPECT_THAT(adopted, HasSubstr("flush set inet evenode ports\n"));
 }
 
 TEST(Transaction, AdoptedTableIsWrittenAnewAndStrangersGo) {
-    const auto seen = parse_names("inet", "table inet evenode {\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy accept;\n\t}\n"
-                                          "\tchain old {\n\t\tdrop\n\t}\n}\n");
+    const auto seen = parse_names("inet",
+                                  "table inet evenode {\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy accept;\n\t}\n"
+                                  "\tchain old {\n\t\tdrop\n\t}\n}\n");
     const auto change = render_change({seen}, {table({base, {.name = "app1", .hook = {}, .rules = {"drop"}}})});
     EXPECT_THAT(change, HasSubstr("flush chain inet evenode FORWARD\n"));
     EXPECT_THAT(change, HasSubstr("add rule inet evenode FORWARD jump app1\n"));
@@ -75,7 +77,8 @@ TEST(Transaction, AdoptedTableIsWrittenAnewAndStrangersGo) {
 TEST(Transaction, TableOfNobodyGoes) { EXPECT_EQ(render_change({table({base})}, {}), "delete table inet evenode\n"); }
 
 TEST(Leases, LinesBecomeLeasesAndGarbageDoesNot) {
-    const auto leases = parse_leases("1763770000 02:00:00:00:00:01 10.1.0.128 aaaa *\nduid 00:01\n\n0 02:00:00:00:00:02 10.1.0.129 * 01:02\nhalf a li");
+    const auto leases =
+        parse_leases("1763770000 02:00:00:00:00:01 10.1.0.128 aaaa *\nduid 00:01\n\n0 02:00:00:00:00:02 10.1.0.129 * 01:02\nhalf a li");
     ASSERT_EQ(leases.size(), 2u);
     EXPECT_EQ(leases[0].host_name, "aaaa");
     EXPECT_EQ(leases[0].expires, 1763770000);

@@ -36,7 +36,8 @@ protected:
     }
     void settle() { loop_.run_for(2s); }
 
-    types::AppNetworkConfig run_app(unsigned number, const std::string& name, const types::NetworkInstanceConfig& network, std::vector<types::ACE> acl) {
+    types::AppNetworkConfig run_app(unsigned number, const std::string& name, const types::NetworkInstanceConfig& network,
+                                    std::vector<types::ACE> acl) {
         auto app = ZedrouterBench::app(number, name, network, std::move(acl));
         bench_->set(app);
         settle();

@@ -97,7 +97,8 @@ TEST(Identity, NamesAreEves) {
 }
 
 TEST(Identity, MacsFollowTheGenerator) {
-    MacInput input{.app = uuid_a, .network_instance = uuid_b, .type = NetworkInstanceType::NetworkInstanceTypeLocal, .adapter_number = 3, .app_number = 9};
+    MacInput input{
+        .app = uuid_a, .network_instance = uuid_b, .type = NetworkInstanceType::NetworkInstanceTypeLocal, .adapter_number = 3, .app_number = 9};
     input.generator = MacGenerator::node_scoped;
     EXPECT_EQ(app_mac(input).to_string(), "00:16:3e:00:03:09");
     input.generator = MacGenerator::globally_scoped;
@@ -170,15 +171,16 @@ TEST(Ports, WirelessAndL3PortsAreNotForSwitches) {  // N18
 // ---- Access control entries
 
 AclInput acl_input(std::vector<ACE> entries, NetworkInstanceType type = NetworkInstanceType::NetworkInstanceTypeLocal) {
-    return {.type = type,
-            .bridge = "bn1",
-            .vif = "nbu1x1",
-            .app_number = 1,
-            .app_ip = *types::IpAddress::parse("10.1.0.128"),
-            .bridge_ip = type == NetworkInstanceType::NetworkInstanceTypeLocal ? *types::IpAddress::parse("10.1.0.1") : types::IpAddress{},
-            .ports = {{.interface = "eth0", .logical_label = "eth0", .labels = {"eth0", "wan"}, .addresses = {*types::IpAddress::parse("192.168.1.10")}},
-                      {.interface = "eth1", .logical_label = "eth1", .labels = {"eth1"}, .addresses = {*types::IpAddress::parse("172.16.1.10")}}},
-            .entries = std::move(entries)};
+    return {
+        .type = type,
+        .bridge = "bn1",
+        .vif = "nbu1x1",
+        .app_number = 1,
+        .app_ip = *types::IpAddress::parse("10.1.0.128"),
+        .bridge_ip = type == NetworkInstanceType::NetworkInstanceTypeLocal ? *types::IpAddress::parse("10.1.0.1") : types::IpAddress{},
+        .ports = {{.interface = "eth0", .logical_label = "eth0", .labels = {"eth0", "wan"}, .addresses = {*types::IpAddress::parse("192.168.1.10")}},
+                  {.interface = "eth1", .logical_label = "eth1", .labels = {"eth1"}, .addresses = {*types::IpAddress::parse("172.16.1.10")}}},
+        .entries = std::move(entries)};
 }
 
 ACE entry(std::vector<types::ACEMatch> matches, std::vector<types::ACEAction> actions = {}, std::int32_t id = 5) {
@@ -223,9 +225,14 @@ const types::ACEAction map{.PortMap = true, .TargetPort = 22};
 INSTANTIATE_TEST_SUITE_P(
     Zedrouter, AclTable,
     testing::Values(
-        Translation{"subnet", {{"ip", "8.8.8.0/24"}}, {}, {"meta nfproto ipv4 ip daddr 8.8.8.0/24" ACCEPT}, {"meta nfproto ipv4 ip saddr 8.8.8.0/24" ACCEPT}},
+        Translation{
+            "subnet", {{"ip", "8.8.8.0/24"}}, {}, {"meta nfproto ipv4 ip daddr 8.8.8.0/24" ACCEPT}, {"meta nfproto ipv4 ip saddr 8.8.8.0/24" ACCEPT}},
         Translation{"everything", {{"ip", "0.0.0.0/0"}}, {}, {"meta nfproto ipv4" ACCEPT}, {"meta nfproto ipv4" ACCEPT}},
-        Translation{"ipv6", {{"ip", "2001:db8::/32"}}, {}, {"meta nfproto ipv6 ip6 daddr 2001:db8::/32" ACCEPT}, {"meta nfproto ipv6 ip6 saddr 2001:db8::/32" ACCEPT}},
+        Translation{"ipv6",
+                    {{"ip", "2001:db8::/32"}},
+                    {},
+                    {"meta nfproto ipv6 ip6 daddr 2001:db8::/32" ACCEPT},
+                    {"meta nfproto ipv6 ip6 saddr 2001:db8::/32" ACCEPT}},
         Translation{"dropped", {{"ip", "8.8.8.8"}}, {drop}, {"meta nfproto ipv4 ip daddr 8.8.8.8" DROP}, {"meta nfproto ipv4 ip saddr 8.8.8.8" DROP}},
         Translation{"far_port",
                     {{"ip", "8.8.8.8"}, {"protocol", "TCP"}, {"fport", "80:90"}},
@@ -242,7 +249,11 @@ INSTANTIATE_TEST_SUITE_P(
                     {},
                     {"meta nfproto ipv4 ip daddr @ipv4.www.example.com" ACCEPT, "meta nfproto ipv6 ip6 daddr @ipv6.www.example.com" ACCEPT},
                     {"meta nfproto ipv4 ip saddr @ipv4.www.example.com" ACCEPT, "meta nfproto ipv6 ip6 saddr @ipv6.www.example.com" ACCEPT}},
-        Translation{"host_that_is_an_address", {{"host", "8.8.8.8"}}, {}, {"meta nfproto ipv4 ip daddr 8.8.8.8" ACCEPT}, {"meta nfproto ipv4 ip saddr 8.8.8.8" ACCEPT}},
+        Translation{"host_that_is_an_address",
+                    {{"host", "8.8.8.8"}},
+                    {},
+                    {"meta nfproto ipv4 ip daddr 8.8.8.8" ACCEPT},
+                    {"meta nfproto ipv4 ip saddr 8.8.8.8" ACCEPT}},
         Translation{"limited",
                     {{"ip", "8.8.8.8"}},
                     {limit},
@@ -253,8 +264,7 @@ INSTANTIATE_TEST_SUITE_P(
         Translation{"map_without_lport", {{"protocol", "tcp"}}, {map}, {}, {}},
         Translation{"map_without_target", {{"protocol", "tcp"}, {"lport", "80"}}, {{.PortMap = true}}, {}, {}},
         Translation{"map_of_icmp", {{"protocol", "icmp"}, {"lport", "80"}}, {map}, {}, {}},
-        Translation{"unknown_match", {{"colour", "red"}}, {}, {}, {}},
-        Translation{"unknown_protocol", {{"protocol", "carrier-pigeon"}}, {}, {}, {}},
+        Translation{"unknown_match", {{"colour", "red"}}, {}, {}, {}}, Translation{"unknown_protocol", {{"protocol", "carrier-pigeon"}}, {}, {}, {}},
         Translation{"adapter_without_map", {{"adapter", "wan"}}, {}, {}, {}},
         Translation{"host_and_eidset", {{"host", "a.b"}, {"eidset", ""}}, {}, {}, {}},
         Translation{"port_above_65535", {{"protocol", "tcp"}, {"fport", "65536"}}, {}, {}, {}},
@@ -282,7 +292,8 @@ TEST(Acl, SwitchRefusesWhatNeedsTheNodesNameServer) {
 
 TEST(Acl, EndpointsAreTheNetworksOwn) {
     auto input = acl_input({entry({{"eidset", ""}})});
-    input.endpoint_addresses = {*types::IpAddress::parse("10.1.0.128"), *types::IpAddress::parse("10.1.0.129"), *types::IpAddress::parse("10.1.0.128")};
+    input.endpoint_addresses = {*types::IpAddress::parse("10.1.0.128"), *types::IpAddress::parse("10.1.0.129"),
+                                *types::IpAddress::parse("10.1.0.128")};
     const auto rules = translate_acl(input);
     ASSERT_EQ(rules.sets.size(), 2u);
     EXPECT_THAT(rules.sets[0].elements, ElementsAre("10.1.0.128", "10.1.0.129"));
@@ -416,7 +427,8 @@ TEST(Plan, AppThatIsAGatewayIsNotToldItsOwnRoutes) {  // N21
     bench.status.StaticRoutes = {route};
     const auto plan = bench.plan();
     const auto& server = plan.network.dhcp_servers.at(0);
-    EXPECT_THAT(server.config, HasSubstr("tag:endpoint,option:classless-static-route,10.1.0.0/24,0.0.0.0,10.50.0.0/16,10.1.0.128,0.0.0.0/0,10.1.0.1\n"));
+    EXPECT_THAT(server.config,
+                HasSubstr("tag:endpoint,option:classless-static-route,10.1.0.0/24,0.0.0.0,10.50.0.0/16,10.1.0.128,0.0.0.0/0,10.1.0.1\n"));
     EXPECT_THAT(server.config, HasSubstr("tag:gateway-10-1-0-128,option:classless-static-route,10.1.0.0/24,0.0.0.0,0.0.0.0/0,10.1.0.1\n"));
     EXPECT_THAT(server.dhcp_hosts.begin()->second, HasSubstr("set:gateway-10-1-0-128"));
     for (const auto& planned : plan.network.routes) EXPECT_NE(planned.destination, "10.50.0.0/16");
