@@ -21,7 +21,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int seeds_default = 20;
+constexpr int seeds_default = 15;
 constexpr int ticks = 30;
 constexpr unsigned networks_max = 4;
 constexpr unsigned apps_max = 6;
@@ -58,7 +58,7 @@ public:
                 break;
             default: disturb_host(); break;
         }
-        const auto steps = prng_.below(400);
+        const auto steps = prng_.below(150);
         for (std::uint64_t i = 0; i < steps && !testing::Test::HasFatalFailure() && loop_.step(); ++i) check();
     }
 
