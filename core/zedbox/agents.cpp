@@ -21,7 +21,7 @@
 #include "storage/config_file.hpp"
 #include "storage/content_store.hpp"
 #include "storage/device_identity.hpp"
-#include "storage/domain_host.hpp"
+#include "storage/domain_files.hpp"
 #include "storage/fetch_transport.hpp"
 #include "storage/vault_directories.hpp"
 #include "storage/verify_files.hpp"
@@ -113,7 +113,7 @@ struct Domainmgr final : RunningAgent {
           host(p.root),
           agent({.bus = p.bus, .loop = p.loop, .lanes = *p.lanes, .log = p.log, .runtimes = runtimes, .host = host, .random = random_below}) {}
     PluginRuntimes runtimes;
-    storage::DomainHost host;
+    storage::DomainFiles host;
     domainmgr::Agent agent;
 };
 
