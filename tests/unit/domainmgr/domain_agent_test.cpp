@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "eve/testing/call_context.hpp"
 #include "core/domainmgr/agent.hpp"
 #include "tests/doubles/domain_node.hpp"
 #include "tests/doubles/fake_record_store.hpp"
@@ -276,8 +277,8 @@ TEST_F(DomainAgentTest, InEvesWayABrokenAppStaysDownUntilItIsDeactivated) {
 TEST_F(DomainAgentTest, ADomainThatVanishesIsBrokenNotRunningForEver) {
     start_node();
     run_app(1);
-    const CallContext* none = nullptr;
-    (void)hypervisor().destroy(*none, DomainId{app_uuid(1)}, DestroyMode::keep_state);
+    const eve::testing::FakeCall call;
+    (void)hypervisor().destroy(call, DomainId{app_uuid(1)}, DestroyMode::keep_state);
     ASSERT_TRUE(until(1, SwState::BROKEN, 31s));
     EXPECT_EQ(status(1).DomainId, 0);
     EXPECT_THAT(status(1).Error, HasSubstr("gone"));
