@@ -23,42 +23,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 using types::SwState;
 
-constexpr std::array<std::pair<SwState, const char*>, 27> state_names{{
-    {SwState::INITIAL, "INITIAL"},
-    {SwState::RESOLVING_TAG, "RESOLVING_TAG"},
-    {SwState::RESOLVED_TAG, "RESOLVED_TAG"},
-    {SwState::DOWNLOADING, "DOWNLOADING"},
-    {SwState::DOWNLOADED, "DOWNLOADED"},
-    {SwState::VERIFYING, "VERIFYING"},
-    {SwState::VERIFIED, "VERIFIED"},
-    {SwState::LOADING, "LOADING"},
-    {SwState::LOADED, "LOADED"},
-    {SwState::CREATING_VOLUME, "CREATING_VOLUME"},
-    {SwState::CREATED_VOLUME, "CREATED_VOLUME"},
-    {SwState::INSTALLED, "INSTALLED"},
-    {SwState::AWAITNETWORKINSTANCE, "AWAITNETWORKINSTANCE"},
-    {SwState::START_DELAYED, "START_DELAYED"},
-    {SwState::BOOTING, "BOOTING"},
-    {SwState::RUNNING, "RUNNING"},
-    {SwState::PAUSING, "PAUSING"},
-    {SwState::PAUSED, "PAUSED"},
-    {SwState::HALTING, "HALTING"},
-    {SwState::HALTED, "HALTED"},
-    {SwState::BROKEN, "BROKEN"},
-    {SwState::UNKNOWN, "UNKNOWN"},
-    {SwState::PENDING, "PENDING"},
-    {SwState::SCHEDULING, "SCHEDULING"},
-    {SwState::FAILED, "FAILED"},
-    {SwState::REMOTELOADED, "REMOTELOADED"},
-    {SwState::MAXSTATE, "MAXSTATE"},
-}};
-
-std::string state_name(SwState state) {
-    for (const auto& [value, name] : state_names)
-        if (value == state) return name;
-    return "INVALID";
-}
-
 const char* severity_name(types::ErrorSeverity severity) {
     switch (severity) {
         case types::ErrorSeverity::ErrorSeverityUnspecified: return "unspecified";
@@ -198,7 +162,7 @@ Json app_json(const AppRecords& app, const std::vector<std::string>& notes) {
         {"uuid", app.status.UUIDandVersion.UUID.to_string()},
         {"version", app.status.UUIDandVersion.Version},
         {"name", app.status.DisplayName},
-        {"state", state_name(app.status.State)},
+        {"state", to_string(app.status.State)},
         {"activated", app.status.Activated},
         {"error", error_json(app.status, app.status.ErrorSourceType)},
         {"why", why(app)},
@@ -307,7 +271,7 @@ Report report_app(const NodeFiles& node, const AppName& name) {
         if (app.status.UUIDandVersion.UUID.to_string() != name.uuid) continue;
         Json item = app_json(app, domain_notes(node, name.uuid));
         item["domain"] = app.domain ? Json{{"name", app.domain->DomainName},
-                                           {"state", state_name(app.domain->State)},
+                                           {"state", to_string(app.domain->State)},
                                            {"boot_time", app.domain->BootTime.to_string()},
                                            {"tries", app.domain->TriedCount},
                                            {"memory_kib", app.domain->Memory},
@@ -319,7 +283,7 @@ Report report_app(const NodeFiles& node, const AppName& name) {
         for (const auto& ref : app.refs)
             item["volumes"].push_back({{"id", ref.VolumeID.to_string()},
                                        {"name", ref.DisplayName},
-                                       {"state", state_name(ref.State)},
+                                       {"state", to_string(ref.State)},
                                        {"path", ref.ActiveFileLocation},
                                        {"error", error_json(ref, ref.ErrorSourceType)}});
         item["adapters"] = Json::array();
@@ -360,7 +324,7 @@ Report report_volumes(const NodeFiles& node) {
     for (const auto& [key, volume] : node.table<types::VolumeStatus>("volumemgr"))
         items.push_back({{"key", key},
                          {"name", volume.DisplayName},
-                         {"state", state_name(volume.State)},
+                         {"state", to_string(volume.State)},
                          {"bytes", volume.CurrentSize},
                          {"bytes_total", volume.TotalSize},
                          {"bytes_max", volume.MaxVolSize},
@@ -448,7 +412,7 @@ Report report_status(const NodeFiles& node) {
     std::map<std::string, int> states;
     Json wrong = Json::array();
     for (const auto& app : apps) {
-        ++states[state_name(app.status.State)];
+        ++states[to_string(app.status.State)];
         if (!app.status.Error.empty()) wrong.push_back({{"name", app.status.DisplayName}, {"error", error_json(app.status, app.status.ErrorSourceType)}});
     }
     const auto memory = node.record<types::HostMemory>("domainmgr", "global");
@@ -492,7 +456,7 @@ AppProgress app_progress(const NodeFiles& node, const AppName& name) {
     for (const auto& app : read_apps(node)) {
         if (app.status.UUIDandVersion.UUID.to_string() != name.uuid) continue;
         const Json progress = progress_json(app);
-        AppProgress out{.state = state_name(app.status.State), .error = !app.status.Error.empty(), .activated = app.status.Activated};
+        AppProgress out{.state = to_string(app.status.State), .error = !app.status.Error.empty(), .activated = app.status.Activated};
         out.line = out.state;
         if (app.status.State == SwState::DOWNLOADING)
             out.line += " " + std::to_string(progress["percent"].get<std::uint64_t>()) + "% (" + bytes_text(progress["bytes"].get<std::uint64_t>()) + " of " +
@@ -506,7 +470,9 @@ AppProgress app_progress(const NodeFiles& node, const AppName& name) {
 }
 
 bool is_state_name(const std::string& state) {
-    return std::any_of(state_names.begin(), state_names.end(), [&](const auto& row) { return state == row.second; });
+    for (auto number = static_cast<unsigned>(SwState::INITIAL); number < static_cast<unsigned>(SwState::MAXSTATE); ++number)
+        if (to_string(static_cast<SwState>(number)) == state) return true;
+    return false;
 }
 
 AppConsole app_console(const NodeFiles& node, const AppName& app) {
