@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -42,9 +43,7 @@ private:
 };
 
 /// A socket's path may be longer than sun_path: connect through its directory's descriptor.
-int connect_to(const std::filesystem::path& path) {
-    const int directory = open(path.parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0) return -1;
+int connect_to(int directory, const std::filesystem::path& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     const std::string through = "/proc/self/fd/" + std::to_string(directory) + "/" + path.filename().string();
@@ -57,8 +56,25 @@ int connect_to(const std::filesystem::path& path) {
             fd = -1;
         }
     }
-    close(directory);
     return fd;
+}
+
+/// QEMU accepts one client and lets the next wait without a word. So whoever attaches claims a name made of the console's directory, which the
+/// kernel gives back when he ends, however he ends. EADDRINUSE: somebody has it.
+int claim_console(int directory) {
+    struct stat identity{};
+    if (fstat(directory, &identity) != 0) return -1;
+    const std::string name = "evenode-console-" + std::to_string(identity.st_dev) + "-" + std::to_string(identity.st_ino);
+    sockaddr_un address{};  // the first byte stays 0: an abstract name, no file
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path + 1, name.data(), name.size());
+    const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+    if (fd < 0 || bind(fd, reinterpret_cast<const sockaddr*>(&address), size) == 0) return fd;
+    const int failure = errno;
+    close(fd);
+    errno = failure;
+    return -1;
 }
 
 bool write_all(int fd, const char* data, std::size_t size) {
@@ -75,11 +91,22 @@ bool write_all(int fd, const char* data, std::size_t size) {
 }  // namespace
 
 Status attach_console(const std::string& socket_path) {
-    const int fd = connect_to(socket_path);
-    if (fd < 0)
+    const auto unavailable = [&](const std::string& why) {
         return Error{.code = Code::unavailable,
-                     .what = "no console answers at " + socket_path + ": " + std::strerror(errno),
+                     .what = "no console at " + socket_path + ": " + why,
                      .hint = "the app must be RUNNING, and one person at a time can have its console; evectl app logs shows what it printed"};
+    };
+    const int directory = open(std::filesystem::path(socket_path).parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) return unavailable(std::strerror(errno));
+    const int claim = claim_console(directory);
+    const int fd = claim < 0 ? -1 : connect_to(directory, socket_path);
+    const int failure = errno;
+    close(directory);
+    if (claim < 0) return unavailable(failure == EADDRINUSE ? "somebody else has it" : std::strerror(failure));
+    if (fd < 0) {
+        close(claim);
+        return unavailable(std::strerror(failure));
+    }
     std::fprintf(stderr, "Connected; Ctrl-] leaves.\r\n");
     const RawTerminal raw;
     std::array<char, 4096> buffer{};
@@ -102,6 +129,7 @@ Status attach_console(const std::string& socket_path) {
         }
     }
     close(fd);
+    close(claim);
     return {};
 }
 
