@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/domainmgr/cloud_init.hpp"
 #include "core/types/codec.hpp"
 
 namespace eve::domainmgr {
@@ -52,6 +53,7 @@ Error bad(std::string field, std::string what, std::string hint = {}) {
 
 Result<std::vector<Disk>> disks_of(const TranslateInputs& in) {
     std::vector<Disk> disks;
+    const bool container = is_container(in.config);
     for (std::size_t i = 0; i < in.config.DiskConfigList.size(); ++i) {
         const auto& disk = in.config.DiskConfigList[i];
         const std::string field = ".DiskConfigList[" + std::to_string(i) + "]";
@@ -66,7 +68,8 @@ Result<std::vector<Disk>> disks_of(const TranslateInputs& in) {
                          .cdrom = format == DiskFormat::iso,
                          .target = runtime_target(disk.Target),
                          .wwn = disk.WWN,
-                         .mount_dir = format == DiskFormat::container ? disk.MountDir : ""});
+                         .mount_dir = container ? disk.MountDir : "",
+                         .name = container ? disk.DisplayName : ""});
     }
     if (!in.cloud_init_path.empty())
         disks.push_back(
@@ -121,8 +124,8 @@ Status add_optional(const TranslateInputs& in, DomainSpec& spec, std::vector<std
         spec.cpus = config.CPUs;
         spec.cpus_pinned = true;
     }
-    if (can.memory_limit) spec.memory_overhead = eve::Bytes{in.overhead_bytes};
     const bool container = spec.mode == VirtualizationMode::container;
+    if (can.memory_limit && !container) spec.memory_overhead = eve::Bytes{in.overhead_bytes};
     if (can.virtual_tpm) spec.virtual_tpm = !config.DisableVirtualTPM && !container;
     if (!config.IoAdapterList.empty())
         return Error{.code = Code::unsupported,
@@ -180,6 +183,10 @@ Result<Translated> translate(const TranslateInputs& in) {
                    {label_restart, std::to_string(config.RestartCounter)}};
     spec.mode = runtime_mode(config.VirtualizationMode);
     if (config.Service && spec.mode != VirtualizationMode::container) return bad(".Service", "a service app must be a container (NOHYPER)");
+    if (config.Service)
+        return Error{.code = Code::unsupported,
+                     .what = "service apps, whose image brings its runtime configuration in a label, are not offered here",
+                     .field = ".Service"};
     if (config.Memory <= 0) return bad(".Memory", "the app has no memory");
     if (config.VCpus <= 0) return bad(".VCpus", "the app has no CPU");
     constexpr std::int64_t cpus_max = 4096;
@@ -188,14 +195,16 @@ Result<Translated> translate(const TranslateInputs& in) {
     spec.memory_max = eve::Bytes{config.MaxMem > config.Memory ? kib(config.MaxMem) : 0};
     spec.vcpus = static_cast<std::uint32_t>(config.VCpus);
     spec.vcpus_max = config.MaxCpus > config.VCpus ? static_cast<std::uint32_t>(config.MaxCpus) : 0;
-    spec.kernel = config.Kernel;
-    spec.ramdisk = config.Ramdisk;
-    spec.device_tree = config.DeviceTree;
-    spec.extra_args = config.ExtraArgs;
-    spec.root_device = config.RootDev;
-    spec.firmware = config.BootLoader;
+    if (spec.mode != VirtualizationMode::container) {  // EVE gives every app with an OCI image the kernel of a VM
+        spec.kernel = config.Kernel;
+        spec.ramdisk = config.Ramdisk;
+        spec.device_tree = config.DeviceTree;
+        spec.extra_args = config.ExtraArgs;
+        spec.root_device = config.RootDev;
+        spec.firmware = config.BootLoader;
+        spec.gpu = config.GPUConfig;
+    }
     spec.resolution = spec.mode == VirtualizationMode::fml ? in.resolution : "";
-    spec.gpu = config.GPUConfig;
     spec.openstack_metadata = config.MetaDataType == types::MetaDataType::MetaDataOpenStack;
     spec.console_log_disabled = config.DisableLogs;
     if (!config.DtDev.empty() || !config.IRQs.empty() || !config.IOMem.empty())
@@ -203,6 +212,10 @@ Result<Translated> translate(const TranslateInputs& in) {
     auto disks = disks_of(in);
     if (!disks) return std::move(disks).error();
     spec.disks = *std::move(disks);
+    auto data = container_data(config);
+    if (!data) return std::move(data).error();
+    spec.env = std::move(data->env);
+    spec.files = std::move(data->files);
     auto vifs = vifs_of(in);
     if (!vifs) return std::move(vifs).error();
     spec.vifs = *std::move(vifs);

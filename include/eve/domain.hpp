@@ -59,8 +59,17 @@ struct Disk {
     bool cdrom = false;       ///< presented as a CD-ROM; an `iso` always is
     DiskTarget target = DiskTarget::disk;
     std::string wwn;          ///< of a vhost-scsi target that exports the volume, or empty
-    std::string mount_dir;    ///< where a container wants it, or empty
+    std::string mount_dir;    ///< where a container wants it, absolute, or empty; "/" or empty for the container's root file system
+    std::string name;         ///< the user's of the volume, by which a container finds it, or empty
     friend bool operator==(const Disk&, const Disk&) = default;
+};
+
+/// A file that the guest finds when it starts, beneath the root file system of a container: no link there leads out of it.
+struct GuestFile {
+    std::string path;          ///< absolute in the guest; directories on the way are made
+    Secret content;            ///< base64
+    std::uint32_t mode = 0;    ///< permission bits; 0: 0644
+    friend bool operator==(const GuestFile&, const GuestFile&) = default;
 };
 
 struct Vif {
@@ -131,6 +140,9 @@ struct DomainSpec {
 
     Vnc vnc;
     bool console_log_disabled = false;
+
+    std::map<std::string, std::string> env;  ///< of a container, beside and before its image's; may hold secrets: written to no log
+    std::vector<GuestFile> files;            ///< of a container
 
     std::map<std::string, std::string> hints;  ///< advice; a runtime ignores what it doesn't know
 

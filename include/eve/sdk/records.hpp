@@ -23,14 +23,16 @@ BOOST_DESCRIBE_ENUM(DestroyMode, unknown, keep_state, purge)
 BOOST_DESCRIBE_ENUM(LogLevel, unknown, debug, info, warn, error)
 BOOST_DESCRIBE_ENUM(DomainEventKind, unknown, changed, exited, rebooted, io_error)
 
-BOOST_DESCRIBE_STRUCT(Disk, (), (id, path, format, read_only, cdrom, target, wwn, mount_dir))
+BOOST_DESCRIBE_STRUCT(Disk, (), (id, path, format, read_only, cdrom, target, wwn, mount_dir, name))
+BOOST_DESCRIBE_STRUCT(GuestFile, (), (path, content, mode))
 BOOST_DESCRIBE_STRUCT(Vif, (), (name, bridge, mac, mtu, order))
 BOOST_DESCRIBE_STRUCT(Adapter, (), (kind, name, address, network, order))
 BOOST_DESCRIBE_STRUCT(Vnc, (), (enabled, display, password))
 BOOST_DESCRIBE_STRUCT(DomainSpec, (),
                       (id, revision, name, display_name, labels, mode, memory, memory_max, memory_overhead, vcpus, vcpus_max, cpus, cpus_pinned,
                        kernel, ramdisk, device_tree, extra_args, root_device, firmware, resolution, boot_order, gpu, openstack_metadata,
-                       oem_license, virtual_tpm, disks, vifs, adapters, network_order_enforced, vnc, console_log_disabled, hints))
+                       oem_license, virtual_tpm, disks, vifs, adapters, network_order_enforced, vnc, console_log_disabled, env,
+                       files, hints))
 BOOST_DESCRIBE_STRUCT(Problem, (), (field, what, hint))
 BOOST_DESCRIBE_STRUCT(ExitStatus, (), (code, signal, oom))
 BOOST_DESCRIBE_STRUCT(DomainInfo, (),

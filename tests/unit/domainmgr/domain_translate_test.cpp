@@ -13,6 +13,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Pair;
 
 types::DomainConfig sample() {
     types::DomainConfig config;
@@ -217,6 +218,40 @@ TEST(CloudInit, RefusesWhatIsNotBase64AndWhatItCannotDecrypt) {
     EXPECT_THAT(cloud_init_disk(config).error().what, HasSubstr("encrypted"));
     config.CloudInitUserData = types::to_base64({'x'});
     EXPECT_TRUE(*cloud_init_disk(config));  // clear text beside it is EVE's fallback
+}
+
+types::DomainConfig container_with(const std::string& user_data) {
+    auto config = with_user_data(user_data);
+    config.VirtualizationMode = types::VmMode::NOHYPER;
+    config.Kernel = "/hostfs/boot/kernel";
+    auto& root = config.DiskConfigList.front();
+    root.Format = types::Format::CONTAINER;
+    root.FileLocation = "/persist/v.container";
+    config.DiskConfigList[1].MountDir = "/data";
+    config.DiskConfigList[1].DisplayName = "settings";
+    return config;
+}
+
+TEST(Container, IsToldItsVolumesAndVariablesAndNothingOfAVm) {
+    const auto config = container_with("# who\nNAME = 'web'\n\nEMPTY=\r\nPATH=/a:/b=c\n");
+    EXPECT_FALSE(*cloud_init_disk(config));
+    const auto translated = translate({.config = config, .runtime = able(), .overhead_bytes = 1U << 20});
+    ASSERT_TRUE(translated) << translated.error().what;
+    const auto& spec = translated->spec;
+    EXPECT_EQ(spec.mode, VirtualizationMode::container);
+    EXPECT_THAT(spec.env, ElementsAre(Pair("EMPTY", ""), Pair("NAME", "web"), Pair("PATH", "/a:/b=c")));
+    EXPECT_EQ(spec.kernel + spec.firmware, "");
+    EXPECT_EQ(spec.memory_overhead.n, 0U);
+    EXPECT_FALSE(spec.virtual_tpm);
+    EXPECT_EQ(spec.disks[1].mount_dir, "/data");
+    EXPECT_EQ(spec.disks[1].name, "settings");
+}
+
+TEST(Container, UserDataOfAnotherFormIsRefusedWithItsLine) {
+    EXPECT_THAT(container_data(container_with("A=1\nB\n")).error().what, HasSubstr("line 2"));
+    EXPECT_THAT(container_data(container_with("=1\n")).error().what, HasSubstr("line 1"));
+    EXPECT_EQ(container_data(container_with("#cloud-config\n")).error().code, Code::unsupported);
+    EXPECT_TRUE(container_data(with_user_data("no variables, and no container"))->env.empty());
 }
 
 TEST(CloudInit, JunosFindsItsConfigurationUnderItsOwnName) {
