@@ -354,8 +354,8 @@ private:
             deps_.log.write(Level::info, "app.state",
                             {{"app", id},
                              {"name", now.status.DisplayName},
-                             {"from", static_cast<int>(before.status.State)},
-                             {"to", static_cast<int>(now.status.State)}});
+                             {"from", known ? to_string(before.status.State) : std::string("none")},
+                             {"to", to_string(now.status.State)}});
         if (before.status.PurgeInprogress != now.status.PurgeInprogress || before.status.RestartInprogress != now.status.RestartInprogress)
             deps_.log.write(Level::info, "app.command",
                             {{"app", id},
