@@ -42,6 +42,7 @@ Result<std::string> ConfigFiles::read_config() {
 Result<std::string> ConfigFiles::read_checkpoint(zedagent::Checkpoint which) {
     auto directory = DurableDirectory::open(root_.path(checkpoint_directory));
     if (!directory) return std::move(directory).error();
+    if (which == zedagent::Checkpoint::last) directory->remove_temporaries();  // read once, before anything is written
     return directory->read(name_of(which), which == zedagent::Checkpoint::local_commands ? local_commands_bytes_max : zedagent::config_bytes_max);
 }
 

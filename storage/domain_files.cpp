@@ -62,6 +62,11 @@ types::Format image_format(std::string_view start) {
     return Format::RAW;
 }
 
+DomainFiles::DomainFiles(Root root, std::string proc) : root_(std::move(root)), proc_(std::move(proc)) {
+    for (const char* path : {cloud_init_directory, active_directory})
+        if (const auto directory = DurableDirectory::open(root_.path(path))) directory->remove_temporaries();
+}
+
 Result<types::HostMemory> DomainFiles::memory() {
     const std::string memory = read_proc(proc_ + "/meminfo");
     const auto total = kib_of(memory, "MemTotal:");

@@ -11,7 +11,8 @@ namespace eve::storage {
 /// Markers are /persist/vault/active-app-instance-config/<uuid>.json, disks /run/domainmgr/cloudinit/<uuid>.cidata.
 class DomainFiles final : public domainmgr::Host {
 public:
-    explicit DomainFiles(Root root, std::string proc = "/proc") : root_(std::move(root)), proc_(std::move(proc)) {}
+    /// What an earlier life left half written is gone.
+    explicit DomainFiles(Root root, std::string proc = "/proc");
 
     Result<types::HostMemory> memory() override;
     Result<types::Format> disk_format(const std::string& path) override;

@@ -57,6 +57,18 @@ public:
             return Error{
                 .code = Code::unavailable, .what = "an earlier transfer still writes to " + request.target, .retry_after = std::chrono::seconds{1}};
         (void)unlink(digest_path(request.target).c_str());
+        bool start_over = request.start_over;
+        for (unsigned life = 1;; ++life, start_over = false) {
+            bool died = false;
+            auto got = live(request, start_over, target, progress, context, died);
+            if (got || !died || life >= options_.lives_max || context.cancelled()) return got;
+        }
+    }
+
+private:
+    /// One process, to its end; `died` when it is not its word that ended it.
+    Result<downloader::FetchOutcome> live(const downloader::FetchRequest& request, bool start_over, const UniqueFd& target,
+                                          const std::function<void(downloader::FetchProgress)>& progress, const LaneContext& context, bool& died) {
 
         fetch::Order order{.url = request.url,
                            .authorization = request.authorization,
@@ -65,7 +77,7 @@ public:
                            .stall_seconds = static_cast<std::uint64_t>(std::max<std::int64_t>(request.stall_limit.count(), 1)),
                            .tries_max = options_.tries_max,
                            .first_delay_ms = static_cast<std::uint64_t>(options_.first_delay.count())};
-        if (!request.start_over) find_resume_point(request.target, target.get(), order);
+        if (!start_over) find_resume_point(request.target, target.get(), order);
         auto packet = fetch::encode(order);
         if (!packet) return std::move(packet).error();
         auto roots = sealed_memory(trusted_roots(request.ca_certificates));
@@ -81,11 +93,14 @@ public:
              .descriptors = {{theirs.get(), fetch::control_fd}, {target.get(), fetch::target_fd}, {roots->get(), fetch::roots_fd}}});
         if (!child) return std::move(child).error().in("fetch process");
         theirs.reset();
-        if (send(ours.get(), packet->data(), packet->size(), MSG_NOSIGNAL) < 0) return os_error("order to the fetch process");
+        const bool ordered = send(ours.get(), packet->data(), packet->size(), MSG_NOSIGNAL) >= 0;
+        const int failure = errno;
         std::fill(packet->begin(), packet->end(), '\0');  // it holds the secret
+        died = !ordered && failure == EPIPE;
+        if (!ordered) return error_of(failure, "order to the fetch process");
 
         ResumePoint reached{.offset = order.resume_from, .etag = order.validator_etag, .last_modified = order.validator_last_modified};
-        auto report = follow(request, progress, context, ours.get(), target.get(), reached);
+        auto report = follow(request, progress, context, ours.get(), target.get(), reached, died);
         child->end();
         if (!report) {
             checkpoint(request.target, target.get(), reached);
@@ -94,7 +109,6 @@ public:
         return conclude(request, target.get(), *report);
     }
 
-private:
     static void find_resume_point(const std::string& target, int fd, fetch::Order& order) {
         struct stat facts{};
         const auto text = read_file(progress_path(target), note_bytes_max);
@@ -119,7 +133,7 @@ private:
 
     /// Until the process reports an end, or has to be given up.
     Result<fetch::Done> follow(const downloader::FetchRequest& request, const std::function<void(downloader::FetchProgress)>& progress,
-                               const LaneContext& context, int control, int target, ResumePoint& reached) {
+                               const LaneContext& context, int control, int target, ResumePoint& reached, bool& died) {
         std::vector<char> packet(fetch::packet_bytes_max + 1);
         std::chrono::milliseconds silent{0};
         Instant saved = clock_.now();
@@ -135,7 +149,8 @@ private:
             }
             const ssize_t size = recv(control, packet.data(), packet.size(), MSG_DONTWAIT);
             if (size < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-            if (size <= 0) return Error{.code = Code::unavailable, .what = "the fetch process ended without a report"};
+            died = size <= 0;
+            if (died) return Error{.code = Code::unavailable, .what = "the fetch process ended without a report"};
             auto report = fetch::decode_report({packet.data(), static_cast<std::size_t>(size)});
             if (!report) return Error{.code = Code::internal, .what = "the fetch process sent nonsense"};
             if (auto* done = std::get_if<fetch::Done>(&*report)) return std::move(*done);

@@ -15,6 +15,7 @@ struct FetchOptions {
     std::string system_roots = "/etc/ssl/certs/ca-certificates.crt";  ///< PEM; may be absent
     std::uint64_t tries_max = 7;
     std::chrono::milliseconds first_delay{1000};
+    unsigned lives_max = 3;                       ///< processes for one transfer: one that dies is replaced and goes on where it was
     std::chrono::seconds checkpoint_interval{5};  ///< how much of a transfer a power cut may cost
 };
 

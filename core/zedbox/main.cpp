@@ -27,6 +27,7 @@ constexpr const char* usage = R"(usage: zedbox node [OPTIONS]                 th
   --root DIR             EVE's absolute paths are put under DIR (default /)
   --plugins DIR          where plugins are (default: beside this executable, or where they were installed)
   --plugin-order A,B     try these, in this order, instead of the built-in order
+  --plugin-config N=FILE one JSON object for plugin N; may be given more than once
   --isolation HOW        process or in-process, for all plugins (default: as each plugin asks)
   --guest-user UID[:GID] what guests run as (default 65533:65533)
   --log-level LEVEL      debug, info, warn or error (default info)
@@ -78,12 +79,14 @@ int main(int argc, char** argv) try {
     po::options_description described;
     Options options;
     std::string order, guest_user, word;
+    std::vector<std::string> plugin_configs;
     bool foreground = false, debug = false;
     auto add = described.add_options();
     add("help,h", "");
     add("root", po::value(&options.root), "");
     add("plugins", po::value(&options.plugin_dir), "");
     add("plugin-order", po::value(&order), "");
+    add("plugin-config", po::value(&plugin_configs)->composing(), "");
     add("isolation", po::value(&options.isolation), "");
     add("libexec", po::value(&options.libexec_dir), "");
     add("guest-user", po::value(&guest_user), "");
@@ -110,6 +113,11 @@ int main(int argc, char** argv) try {
         return complain("--guest-user is a number or two ('65533:65533'), not '" + guest_user + "'");
     if (options.guest_gid == 0) options.guest_gid = options.guest_uid;
     options.plugin_order = split(order);
+    for (const auto& text : plugin_configs) {
+        const auto equals = text.find('=');
+        if (equals == 0 || equals == std::string::npos) return complain("--plugin-config is NAME=FILE, not '" + text + "'");
+        options.plugin_config_files[text.substr(0, equals)] = text.substr(equals + 1);
+    }
     fill_in_places(options);
 
     const std::string called = std::filesystem::path(argv[0]).filename().string();

@@ -9,13 +9,18 @@ namespace {
 
 constexpr const char* folder = "/run/domainmgr";
 
-plugin::RegistryOptions registry_options(const Process& process) {
+plugin::RegistryOptions registry_options(Process& process) {
     const Options& chosen = process.options;
     plugin::RegistryOptions out;
     out.directories = {chosen.plugin_dir};
     out.own_user_allowed = true;  // --plugins, or the folder of the build tree, is the operator's word
     out.order = chosen.plugin_order;
     out.hypervisor_type_file = process.root.path("/run/eve-hv-type");
+    for (const auto& [name, file] : chosen.plugin_config_files) {
+        auto text = storage::read_file(file, EVE_REQUEST_SIZE_MAX);
+        if (text) out.plugins[name].config = std::move(*text);
+        else process.log.write(Level::error, "plugin.config_unreadable", {{"plugin", name}, {"file", file}, {"error", text.error().what}});
+    }
     out.isolation = chosen.isolation == "in-process" ? plugin::Isolation::in_process : plugin::Isolation::process;
     out.state_dir = process.root.path("/persist/plugins");
     out.run_dir = process.root.path("/run/plugins");

@@ -330,10 +330,14 @@ pid_t find_child() {
     return child;
 }
 
-TEST_F(Fetch, TheProcessHasNoRightsAndKillingItCostsOnlyTheAttempt) {
+TEST_F(Fetch, TheProcessHasNoRightsAndAnotherGoesOnWhereAKilledOneWas) {
     const std::string bytes = content(3'000'000);
+    std::string continued_from;
     HttpServer server([&](const HttpRequest& r, const HttpConnection& c) {
-        if (r.number > 0) return test::honest(bytes)(r, c);
+        if (r.number > 0) {
+            if (const auto range = r.headers.find("range"); range != r.headers.end()) continued_from = range->second;
+            return test::honest(bytes)(r, c);
+        }
         c.write("HTTP/1.1 200 OK\r\nETag: \"one\"\r\nContent-Length: 3000000\r\n\r\n" + bytes.substr(0, 1'000'000));
         c.stall();
     });
@@ -358,8 +362,9 @@ TEST_F(Fetch, TheProcessHasNoRightsAndKillingItCostsOnlyTheAttempt) {
         },
         context_);
     ASSERT_TRUE(killed);
-    ASSERT_FALSE(got);
-    EXPECT_EQ(got.error().code, Code::unavailable) << got.error().what;
+    ASSERT_TRUE(got) << got.error().what;
+    EXPECT_EQ(got->sha256, storage::sha256_hex(bytes));
+    EXPECT_TRUE(continued_from.starts_with("bytes=") && continued_from != "bytes=0-") << continued_from;
     EXPECT_NE(status.find("NoNewPrivs:\t1"), std::string::npos) << status;
     EXPECT_NE(status.find("Seccomp:\t2"), std::string::npos) << status;
     EXPECT_NE(status.find("CapEff:\t0000000000000000"), std::string::npos) << status;
@@ -367,10 +372,14 @@ TEST_F(Fetch, TheProcessHasNoRightsAndKillingItCostsOnlyTheAttempt) {
         EXPECT_NE(status.find("Uid:\t64901\t64901\t64901\t64901"), std::string::npos) << status;
     }
     EXPECT_EQ(descriptors.find("/log"), std::string::npos) << descriptors;
+}
 
-    got = fetch(what);
-    ASSERT_TRUE(got) << got.error().what;
-    EXPECT_EQ(got->sha256, storage::sha256_hex(bytes));
+TEST_F(Fetch, AProcessThatAlwaysDiesIsGivenUpWithWhatHappened) {
+    const auto always_dies = storage::make_fetch_transport({.program = "/bin/false"}, clock_);
+    const auto got = always_dies->fetch(request("http://192.0.2.1/"), [](downloader::FetchProgress) {}, context_);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Code::unavailable);
+    EXPECT_NE(got.error().what.find("without a report"), std::string::npos) << got.error().what;
 }
 
 TEST_F(Fetch, KillingTheNodeEndsTheTransferAndTheNextNodeContinuesIt) {

@@ -107,6 +107,19 @@ TEST_F(DomainFilesTest, MarksActiveAppsWithEvesEmptyFiles) {
     EXPECT_FALSE(fs::exists(marker));
 }
 
+TEST_F(DomainFilesTest, WhatAKilledNodeLeftHalfWrittenIsRemovedByTheNext) {
+    for (const char* place : {"persist/vault/active-app-instance-config", "run/domainmgr/cloudinit"}) {
+        std::filesystem::create_directories(directory / place);
+        std::ofstream(directory / place / "tmp0123456789abcdef") << "half";
+        std::ofstream(directory / place / "tmpfile.json") << "whole";
+    }
+    const DomainFiles next{Root(directory.string())};
+    for (const char* place : {"persist/vault/active-app-instance-config", "run/domainmgr/cloudinit"}) {
+        EXPECT_FALSE(std::filesystem::exists(directory / place / "tmp0123456789abcdef"));
+        EXPECT_TRUE(std::filesystem::exists(directory / place / "tmpfile.json"));
+    }
+}
+
 TEST_F(DomainFilesTest, ReadsTheMachinesMemory) {
     const auto memory = files.memory();
     ASSERT_TRUE(memory);

@@ -61,6 +61,13 @@ TEST_F(ConfigFileTest, CheckpointsAreKeptUnderEvesNamesForTheirOwnerOnly) {
     EXPECT_TRUE(std::filesystem::exists(root.path("/persist/checkpoint/appCommands")));
 }
 
+TEST_F(ConfigFileTest, WhatAKilledNodeLeftHalfWrittenIsRemovedByTheNext) {
+    ASSERT_TRUE(files.write_checkpoint(zedagent::Checkpoint::last, "a"));
+    std::ofstream(root.path("/persist/checkpoint/tmp0123456789abcdef")) << "half";
+    ASSERT_TRUE(files.read_checkpoint(zedagent::Checkpoint::last));
+    EXPECT_FALSE(std::filesystem::exists(root.path("/persist/checkpoint/tmp0123456789abcdef")));
+}
+
 class ConfigWatchTest : public ConfigFileTest {
 protected:
     SystemClock clock;
