@@ -234,7 +234,7 @@ void Agent::Impl::on_agent_status(const types::ZedAgentStatus& status) {
 /// Files of no volume, images of no tree, blobs of no image. Never before everything that may claim them was seen.
 void Agent::Impl::collect_garbage() {
     wake_after(settings.seconds("timer.gc.vdisk") / gc_share, [this] { collect_garbage(); });
-    if (!begun || !volumes_seen) return;
+    if (!begun || !volumes_seen || !refs->synchronized()) return;
     for (auto& [key, volume] : volumes)
         if (volume.status.SubState == types::VolumeSubState::VolumeSubStateDeleting) volume.retry.parked = false;
     // What is unknown is decided here, with the volumes of that moment, and removed in the lane in which a volume of that key would be made.

@@ -102,6 +102,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
 
     // volumes.cpp
     void execute_deferred();
+    void adopt_held();
     void reconcile_volumes();
     void advance_volume(const std::string& key, Volume& volume);
     void fill_from_config(Volume& volume);

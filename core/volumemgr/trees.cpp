@@ -489,7 +489,10 @@ void Agent::Impl::settle_requests() {
         request = answered ? wanted_verifications.erase(request) : std::next(request);
     }
     for (auto sha = reverify.begin(); sha != reverify.end();) {
-        const bool forgotten = !wanted_verifications.contains(*sha) && verifications->get(*sha) == nullptr && verify_statuses->get(*sha) == nullptr;
+        const auto* seen = verify_statuses->get(*sha);
+        // A verifier that was restarted meanwhile forgets nothing: it has read the file again, and says what is right.
+        const bool read_again = seen != nullptr && seen->State == SwState::VERIFIED && !seen->Expired && !types::has_error(*seen);
+        const bool forgotten = !wanted_verifications.contains(*sha) && verifications->get(*sha) == nullptr && (seen == nullptr || read_again);
         sha = forgotten ? reverify.erase(sha) : std::next(sha);
         if (forgotten) changed();
     }

@@ -81,7 +81,29 @@ void Agent::Impl::fill_from_config(Volume& volume) {
     }
 }
 
+/// A volume that apps hold is theirs also when its config is gone: the config's next generation may have been refused. Its file says that it was
+/// made, and what an earlier life of this agent published says of what.
+void Agent::Impl::adopt_held() {
+    if (!begun || !volumes_seen) return;
+    for (const auto& [ref_key, ref] : refs->items()) {
+        const std::string key = volume_key(*ref);
+        if (volumes.contains(key) || volume_configs->get(key) != nullptr || !found.contains(key)) continue;
+        Volume& volume = volumes[key];
+        VolumeStatus& status = volume.status;
+        if (const auto* before = volume_statuses->get(key)) status = *before;
+        static_cast<types::ErrorAndTimeWithSource&>(status) = {};
+        status.VolumeID = ref->VolumeID;
+        status.GenerationCounter = ref->GenerationCounter;
+        status.LocalGenerationCounter = ref->LocalGenerationCounter;
+        status.State = SwState::INITIAL;
+        status.SubState = VolumeSubState::VolumeSubStateInitial;
+        status.LastUse = now();
+        deps.log.write(Level::info, "volumemgr.held_volume", {{"volume", key}});
+    }
+}
+
 void Agent::Impl::reconcile_volumes() {
+    adopt_held();
     std::vector<std::string> finished;
     for (auto& [key, volume] : volumes) {
         const auto* config = volume_configs->get(key);
@@ -412,7 +434,8 @@ void Agent::Impl::publish_volumes() {
     // What an earlier life published of a volume stands until its file was looked at: an app that runs must not see its volume vanish and return.
     const auto unknown_yet = [this](const std::string& key) {
         const auto entry = volumes.find(key);
-        return entry == volumes.end() ? !volumes_seen || deferred.contains(key) : !entry->second.probed && found.contains(key);
+        if (entry != volumes.end()) return !entry->second.probed && found.contains(key);
+        return !volumes_seen || deferred.contains(key) || (found.contains(key) && !refs->synchronized());
     };
     for (const auto& [key, volume] : volumes)
         if (!unknown_yet(key)) log_failure(key, volume_statuses->publish(key, volume.status));

@@ -71,8 +71,12 @@ public:
 
         downloader_ = std::make_unique<downloader::Agent>(
             downloader::Agent::Deps{.bus = bus_, .loop = process_, .lanes = lanes_, .log = log, .transport = storage, .files = storage});
-        verifier_ =
-            std::make_unique<verifier::Agent>(verifier::Agent::Deps{.bus = bus_, .loop = process_, .lanes = lanes_, .log = log, .files = storage});
+        restart_verifier = [this, &storage] {
+            verifier_.reset();
+            verifier_ =
+                std::make_unique<verifier::Agent>(verifier::Agent::Deps{.bus = bus_, .loop = process_, .lanes = lanes_, .log = log, .files = storage});
+        };
+        restart_verifier();
         volumemgr_ = std::make_unique<volumemgr::Agent>(volumemgr::Agent::Deps{
             .bus = bus_, .loop = process_, .lanes = lanes_, .log = log, .store = storage, .files = storage, .persist = "/persist"});
     }
@@ -104,6 +108,7 @@ private:
     }
 
 public:
+    std::function<void()> restart_verifier;
     RecordingLog log;
     types::ConfigItemValueMap item_values = types::default_config_items();
 

@@ -368,6 +368,46 @@ TEST_F(Pipeline, VerifiedFilesNobodyAsksForGoWithTheFirstLookForGarbage) {
     EXPECT_TRUE(node->verifications->items().empty());
 }
 
+TEST_F(Pipeline, AVerifierThatRestartsInsteadOfForgettingIsBelieved) {
+    const std::string sha = wish_app();
+    boot();
+    node->apply(wish);
+    ASSERT_TRUE(loop.run_until([&] { return !storage.pending.empty(); }));
+    storage.set_faults({.lost_reply_percent = 100});  // verified, and said not to be
+    ASSERT_TRUE(loop.run_until([&] { return node->log.has("volumemgr.download_again"); }));
+    storage.set_faults({.fail_percent = 100});
+    ASSERT_TRUE(loop.run_until([&] { return node->log.has("verifier.remove_failed"); }));
+    storage.set_faults({});
+    node->restart_verifier();
+    pass(30min);
+    EXPECT_EQ(ref(1, 1).State, SwState::CREATED_VOLUME) << tree(1).Error;
+}
+
+TEST_F(Pipeline, AVolumeThatAnAppHoldsOutlivesARestartAlsoWithoutItsConfig) {
+    wish_app();
+    boot();
+    apply();
+    const auto path = volume(1).FileLocation;
+    wish.volumes.clear();  // the controller went on to another generation, which zedmanager refused: the app runs on with what it has
+    wish_volume(wish, 1, 1, 1);
+    apply();
+    for (const bool power_cut : {false, true}) {
+        SCOPED_TRACE(power_cut);
+        node.reset();
+        if (power_cut) store.reboot();
+        boot();
+        apply();
+        EXPECT_EQ(ref(1, 1).State, SwState::CREATED_VOLUME);
+        EXPECT_EQ(ref(1, 1).ActiveFileLocation, path);
+        pass(2h);  // looks for garbage
+        EXPECT_TRUE(storage.volumes.contains(path));
+    }
+    wish.refs.clear();
+    apply();
+    pass(2h);
+    EXPECT_FALSE(storage.volumes.contains(path)) << "nobody holds it any more";
+}
+
 TEST_F(Pipeline, AHalfMadeVolumeIsRemovedBeforeItIsMadeAgain) {
     wish_app();
     boot();
