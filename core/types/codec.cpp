@@ -137,6 +137,14 @@ std::size_t utf8_length(std::string_view text) {
     return 0;
 }
 
+constexpr auto is_plain_output = [](char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'; };
+constexpr auto is_plain_input = [](char c) { return static_cast<unsigned char>(c) < 0x80 && c != '\\'; };
+
+/// How many bytes at the beginning are copied as they are: nearly always all.
+template <class IsPlain> std::size_t plain_run(std::string_view text, IsPlain is_plain) {
+    return static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), is_plain) - text.begin());
+}
+
 std::optional<unsigned> escaped_unit(std::string_view text) {
     if (text.size() < 6 || text[0] != '\\' || text[1] != 'u') return std::nullopt;
     unsigned unit = 0;
@@ -150,6 +158,10 @@ std::string as_unicode(std::string_view json) {
     std::string out;
     out.reserve(json.size());
     while (!json.empty()) {
+        const std::size_t run = plain_run(json, is_plain_input);
+        out.append(json.data(), run);
+        json.remove_prefix(run);
+        if (json.empty()) break;
         std::size_t take = utf8_length(json);
         if (take == 0) {
             out += replacement;
@@ -256,6 +268,10 @@ void write_text(std::string& out, std::string_view text) {
     static constexpr char digits[] = "0123456789abcdef";
     out += '"';
     while (!text.empty()) {
+        const std::size_t run = plain_run(text, is_plain_output);
+        out.append(text.data(), run);
+        text.remove_prefix(run);
+        if (text.empty()) break;
         const char c = text.front();
         const auto byte = static_cast<unsigned char>(c);
         const std::size_t length = utf8_length(text);
@@ -372,19 +388,23 @@ bool is_empty(const TypeInfo& type, const void* value) {
 void write(std::string& out, const TypeInfo& type, const void* value, KeyOrder order);
 
 void write_record(std::string& out, const TypeInfo& type, const void* value, KeyOrder order) {
-    std::vector<const FieldInfo*> fields;
-    for (const auto& field : type.fields)
-        if (!field.hidden) fields.push_back(&field);
-    if (order == KeyOrder::sorted) std::sort(fields.begin(), fields.end(), [](auto a, auto b) { return a->key < b->key; });
     bool first = true;
-    out += '{';
-    for (const auto* field : fields) {
-        const void* member = static_cast<const char*>(value) + field->offset;
-        if (field->omitempty && is_empty(*field->type, member)) continue;
+    const auto write_field = [&](const FieldInfo& field) {
+        const void* member = static_cast<const char*>(value) + field.offset;
+        if (field.hidden || (field.omitempty && is_empty(*field.type, member))) return;
         if (!std::exchange(first, false)) out += ',';
-        write_text(out, field->key);
+        write_text(out, field.key);
         out += ':';
-        write(out, *field->type, member, order);
+        write(out, *field.type, member, order);
+    };
+    out += '{';
+    if (order == KeyOrder::sorted) {
+        std::vector<const FieldInfo*> fields;
+        for (const auto& field : type.fields) fields.push_back(&field);
+        std::sort(fields.begin(), fields.end(), [](auto a, auto b) { return a->key < b->key; });
+        for (const auto* field : fields) write_field(*field);
+    } else {
+        for (const auto& field : type.fields) write_field(field);
     }
     out += '}';
 }

@@ -111,14 +111,14 @@ Uuid Uuid::parse_or_nil(std::string_view text) { return parse(text).value_or(Uui
 
 std::string Uuid::to_string() const {
     static constexpr char digits[] = "0123456789abcdef";
-    std::string text;
-    text.reserve(36);
+    std::array<char, 36> text{};
+    std::size_t end = 0;
     for (std::size_t i = 0; i < bytes_.size(); ++i) {
-        if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-        text += digits[bytes_[i] >> 4];
-        text += digits[bytes_[i] & 15];
+        if (i == 4 || i == 6 || i == 8 || i == 10) text[end++] = '-';
+        text[end++] = digits[bytes_[i] >> 4];
+        text[end++] = digits[bytes_[i] & 15];
     }
-    return text;
+    return {text.data(), end};
 }
 
 Result<Time> Time::parse(std::string_view text) {
