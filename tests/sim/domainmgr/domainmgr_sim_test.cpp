@@ -3,7 +3,6 @@
 
 #include <gmock/gmock.h>
 
-#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -16,6 +15,7 @@
 #include "tests/doubles/domain_node.hpp"
 #include "tests/doubles/fake_record_store.hpp"
 #include "tests/doubles/recording_log.hpp"
+#include "tests/doubles/seeds.hpp"
 #include "tests/doubles/sim_loop.hpp"
 
 namespace eve {
@@ -256,13 +256,12 @@ std::vector<std::string> run(std::uint64_t seed) {
     return simulation.problems();
 }
 
+constexpr std::uint64_t seeds_default = 200;
+
 TEST(DomainmgrSimulation, ComesToWhatIsWantedForEverySeed) {
-    const char* one = std::getenv("EVE_SIM_SEED");
-    const std::uint64_t first = one != nullptr ? std::strtoull(one, nullptr, 10) : 1;
-    const std::uint64_t count = one != nullptr ? 1 : 200;
-    for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    for (const auto seed : seeds(seeds_default)) {
         const auto problems = run(seed);
-        ASSERT_TRUE(problems.empty()) << "seed " << seed << " (replay: EVE_SIM_SEED=" << seed << "): " << problems.front();
+        ASSERT_TRUE(problems.empty()) << replay(seed) << ": " << problems.front();
     }
 }
 

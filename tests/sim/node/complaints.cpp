@@ -48,10 +48,15 @@ void complain_of_app(const types::AppInstanceConfig& config, const Statuses& sta
     if (!broken && (config.FixedResources != status->FixedResources) != contains(status->Error, "Need restart"))
         complain("resources differ and error: " + status->Error);
     if (broken && !contains(status->Error, "Invalid Memory Size")) complain("a broken config is not reported");
+    // The change was refused, and what the app had before is no longer to be had: it waits for its purge.
+    bool lost = false;
+    for (const auto& volume : held) lost = lost || !world.volumes.contains(volume);
+    const bool unobtainable = world.volumes_need_config && wanted != held && lost && contains(status->Error, "Need purge");
 
     if (!config.Activate) {
         if (runs) complain("runs although it shall not");
         if (status->Activated || status->ActivateInprogress) complain("is reported as activated");
+        if (unobtainable) return;
         if (status->State != SwState::HALTED) complain("is not HALTED: " + std::to_string(static_cast<int>(status->State)));
         return;
     }
@@ -63,6 +68,7 @@ void complain_of_app(const types::AppInstanceConfig& config, const Statuses& sta
         if (used <= world.memory_bytes) complain("waits for memory that is free");
         return;
     }
+    if (!runs && unobtainable) return;
     if (!runs) return complain("does not run: state " + std::to_string(static_cast<int>(status->State)) + " " + status->Error);
     if (status->State != SwState::RUNNING || !status->Activated) complain("runs but is not reported so");
     if (found->second.cpus != status->FixedResources.VCpus) complain("runs with other resources than reported");

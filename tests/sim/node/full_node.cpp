@@ -1,22 +1,15 @@
 #include "tests/sim/node/full_node.hpp"
 
-#include <cstdlib>
-#include <iostream>
 #include <set>
 
-#include "core/types/config_items.hpp"
 #include "core/zedmanager/records.hpp"
 #include "tests/sim/node/complaints.hpp"
 
 namespace eve::sim {
 
-using namespace std::chrono_literals;
-
 namespace {
 
 constexpr std::uint8_t kAppsMax = 3;
-constexpr int kThings = 8;
-constexpr std::int64_t kMib = 1024;
 constexpr std::uint64_t kMemoryMb = 4096;
 
 /// "<uuid>#<generation>" of ".../<uuid>#<generation>.qcow2".
@@ -31,20 +24,6 @@ bool holds_disks(DomainState state) {
 }
 
 }  // namespace
-
-// ---- log
-
-SimLog::SimLog(const Clock& clock) : clock_(clock), speak_(std::getenv("EVE_SIM_LOG") != nullptr) {}
-
-void SimLog::write(Level, std::string_view event, Fields fields) {
-    if (!speak_) return;
-    std::cerr << std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now().time_since_epoch()).count() << " " << event;
-    for (const auto& field : fields) {
-        std::cerr << " " << field.name << "=";
-        std::visit([](const auto& value) { std::cerr << value; }, field.value);
-    }
-    std::cerr << "\n";
-}
 
 // ---- hypervisor
 
@@ -82,133 +61,84 @@ Result<DomainInfo> SimHypervisor::destroy(const CallContext& call, const DomainI
     });
 }
 
-// ---- controller
+// ---- machine
 
-types::Uuid Controller::uuid(std::uint8_t kind, std::uint8_t number) {
-    std::array<std::uint8_t, 16> bytes{};
-    bytes[0] = kind;
-    bytes[15] = number;
-    return types::Uuid{bytes};
+Status SimMachine::attempt() {
+    if (prng_.chance(fail_percent)) return Error{.code = Code::unavailable, .what = "simulated failure"};
+    return {};
 }
 
-Controller::Controller(Bus& bus, SimStorage& storage) : digest_(storage.serve("http://images.example/disk", "a disk")) {
-    items_ = bus.publish<types::ConfigItemValueMap>({.agent = "zedagent"});
-    agent_status_ = bus.publish<types::ZedAgentStatus>({.agent = "zedagent"});
-    onboarding_ = bus.publish<types::OnboardingStatus>({.agent = "zedclient", .persistent = true});
-    vault_ = bus.publish<types::VaultStatus>({.agent = "vaultmgr"});
-    network_ = bus.publish<types::DeviceNetworkStatus>({.agent = "nim"});
-    model_ = bus.publish<types::PhysicalIOAdapterList>({.agent = "zedagent"});
-    datastores_ = bus.publish<types::DatastoreConfig>({.agent = "zedagent"});
-    trees_ = bus.publish<types::ContentTreeConfig>({.agent = "zedagent"});
-    volumes_ = bus.publish<types::VolumeConfig>({.agent = "zedagent"});
-    instances_ = bus.publish<types::NetworkInstanceConfig>({.agent = "zedagent"});
-    configs_ = bus.publish<types::AppInstanceConfig>({.agent = "zedagent"});
+Result<nim::Observation> SimMachine::observe() {
+    if (auto done = attempt(); !done) return std::move(done).error();
+    nim::Observation seen;
+    seen.interfaces["eth0"] = {.name = "eth0", .mac = "02:00:00:00:00:01", .mtu = 1500, .up = port_is_up,
+                               .addresses = {"192.0.2.10/24"}, .gateways = {"192.0.2.1"}};
+    if (!port_is_up) seen.interfaces["eth0"].addresses.clear();
+    return seen;
+}
 
-    auto values = types::configured_config_items();
-    values.GlobalSettings["timer.boot.retry"].IntValue = 60;
-    values.GlobalSettings["timer.download.retry"].IntValue = 60;
-    values.GlobalSettings["memory.eve.limit.bytes"].IntValue = 0;
-    values.GlobalSettings["memory.eve.limit.MiB"].IntValue = 0;
-    static_cast<void>(items_->publish("global", values));
-    static_cast<void>(agent_status_->publish("zedagent", {.Name = "zedagent", .ConfigGetStatus = types::ConfigGetStatus::ConfigGetSuccess}));
-    types::OnboardingStatus onboarding;
-    onboarding.DeviceUUID = uuid(0xdd, 1);
-    static_cast<void>(onboarding_->publish("global", onboarding));
-    types::VaultStatus vault;
-    vault.Name = "Application Data Store";
-    vault.ConversionComplete = true;
-    vault.Status = types::DataSecAtRestStatus::DATASEC_AT_REST_DISABLED;
-    static_cast<void>(vault_->publish(vault.Name, vault));
-    types::DeviceNetworkStatus ports;
-    ports.DPCKey = "zedagent";
-    ports.State = types::DPCState::DPCStateSuccess;
-    types::NetworkPortStatus port;
-    port.IfName = port.Phylabel = port.Logicallabel = "eth0";
-    port.IsMgmt = port.IsL3Port = port.Up = true;
-    port.MTU = 1500;
-    port.Dhcp = types::DhcpType::DhcpTypeStatic;
-    const auto net = *types::IpNet::parse("192.0.2.10/24");
-    port.AddrInfoList.push_back({.Addr = net.IP, .Mask = net.Mask});
-    port.IPv4Subnet = net;
-    ports.Ports = {port};
-    static_cast<void>(network_->publish("global", ports));
-    types::PhysicalIOAdapterList model;
-    model.Initialized = true;
-    static_cast<void>(model_->publish("global", model));
+void SimMachine::set_port(bool up) {
+    port_is_up = up;
+    if (changed_) changed_();
+}
+
+Status SimMachine::make() { return attempt(); }
+
+Result<types::Uuid> SimMachine::new_uuid() {
+    if (auto done = attempt(); !done) return std::move(done).error();
+    return uuid(0xdd, 9);
+}
+
+// ---- controller
+
+Controller::Controller(Bus& bus, SimStorage& storage) {
+    wish.content_sha256 = storage.serve("http://images.example/disk", "a disk");
+    requests_ = bus.publish<types::LocalAppCommand>({.agent = "zedclient"});
     apply({});
 }
 
-template <class T> void Controller::sync(Publication<T>& publication, const std::map<std::string, T>& wanted) {
-    std::vector<std::string> gone;
-    for (const auto& [key, record] : publication.items())
-        if (!wanted.contains(key)) gone.push_back(key);
-    for (const auto& key : gone) static_cast<void>(publication.unpublish(key));
-    for (const auto& [key, record] : wanted) static_cast<void>(publication.publish(key, record));
+void Controller::write(std::optional<std::string> text) {
+    if (prng_.chance(unnoticed_percent))
+        files.config = std::move(text);
+    else
+        files.put(std::move(text));
 }
 
-types::VolumeConfig Controller::volume(const types::VolumeRefConfig& reference) const {
-    types::VolumeConfig config;
-    config.VolumeID = reference.VolumeID;
-    config.GenerationCounter = reference.GenerationCounter;
-    config.LocalGenerationCounter = reference.LocalGenerationCounter;
-    const bool blank = reference.VolumeID.bytes()[15] % 2 == 1;
-    config.VolumeContentOriginType = blank ? types::VolumeContentOriginType::VCOT_BLANK : types::VolumeContentOriginType::VCOT_DOWNLOAD;
-    if (!blank) config.ContentID = uuid(0xcc, 1);
-    config.MaxVolSize = 1 << 20;
-    config.DisplayName = "volume";
-    return config;
+void Controller::apply(const Apps& apps) {
+    wish.apps = apps;
+    ++wish.revision;
+    write(device_config(wish));
 }
 
-void Controller::apply(const std::map<std::string, types::AppInstanceConfig>& wanted) {
-    apps = wanted;
-    types::DatastoreConfig datastore;
-    datastore.UUID = uuid(0xdc, 1);
-    datastore.DsType = "DsHttp";
-    datastore.Fqdn = "http://images.example";
-    sync(*datastores_, {{datastore.UUID.to_string(), datastore}});
-    types::ContentTreeConfig tree;
-    tree.ContentID = uuid(0xcc, 1);
-    tree.DatastoreIDList = {datastore.UUID};
-    tree.RelativeURL = "disk";
-    tree.Format = types::Format::QCOW2;
-    tree.ContentSha256 = digest_;
-    tree.MaxDownloadSize = 1'000'000;
-    tree.IsLocal = true;
-    sync(*trees_, {{tree.ContentID.to_string(), tree}});
-    trees_->signal_restarted();
-    std::map<std::string, types::VolumeConfig> volumes;
-    for (const auto& [key, app] : apps)
-        for (const auto& reference : app.VolumeRefConfigList) volumes[zedmanager::volume_key(reference)] = volume(reference);
-    sync(*volumes_, volumes);
-    volumes_->signal_restarted();
-    types::NetworkInstanceConfig instance;
-    instance.UUID = network_instance();
-    instance.Version = "1";
-    instance.DisplayName = "local";
-    instance.Type = types::NetworkInstanceType::NetworkInstanceTypeLocal;
-    instance.IpType = types::AddressType::AddressTypeIPV4;
-    instance.Activate = true;
-    instance.PortLabel = "eth0";
-    instance.Subnet = *types::IpNet::parse("10.1.0.0/24");
-    instance.Gateway = *types::IpAddress::parse("10.1.0.1");
-    instance.DhcpRange = {*types::IpAddress::parse("10.1.0.128"), *types::IpAddress::parse("10.1.0.254")};
-    sync(*instances_, {{instance.UUID.to_string(), instance}});
-    instances_->signal_restarted();
-    sync(*configs_, apps);
-    configs_->signal_restarted();
+void Controller::spoil_file(Prng& prng) {
+    if (prng.chance(20))
+        write(std::nullopt);
+    else
+        write(spoil(prng, device_config(wish)));
+}
+
+void Controller::repair_file() { write(device_config(wish)); }
+
+void Controller::command(const types::Uuid& app, types::AppCommand command) {
+    types::LocalAppCommand request;
+    request.Command = command;
+    request.LocalServerTimestamp = ++commands_;
+    static_cast<void>(requests_->publish(app.to_string(), request));
 }
 
 // ---- node
 
-FullNode::FullNode(std::uint64_t seed) : prng(seed) {
+FullNode::FullNode(std::uint64_t seed) : Node(seed) {
     world.memory_bytes = kMemoryMb << 20;
+    world.volumes_need_config = true;
     host.figures.TotalMemoryMB = kMemoryMb;
     runtimes.hypervisor = hypervisor;
     watch_hypervisor();
+    config_ = bus.subscribe<zedagent::ConfigStatus>({.agent = "zedagent"});
+    apps_ = bus.subscribe<types::AppInstanceConfig>({.agent = "zedagent"});
     statuses_ = bus.subscribe<types::AppInstanceStatus>({.agent = "zedmanager"});
     networks_ = bus.subscribe<types::AppNetworkStatus>({.agent = "zedrouter"});
     domains_ = bus.subscribe<types::DomainStatus>({.agent = "domainmgr"});
-    volume_statuses_ = bus.subscribe<types::VolumeStatus>({.agent = "volumemgr"});
     crash_all();
 }
 
@@ -223,7 +153,7 @@ void FullNode::watch_hypervisor() {
     };
     hypervisor->on_start = [this](const DomainSpec& spec) {
         seen_ = 0;
-        look_at_world();
+        look();
         Guest guest{.cpus = spec.vcpus, .memory_kib = static_cast<std::int64_t>(spec.memory.n >> 10)};
         for (const auto& disk : spec.disks)
             if (disk.path.find("/volumes/") != std::string::npos) guest.disks.push_back(key_of_path(disk.path));
@@ -237,7 +167,7 @@ void FullNode::watch_hypervisor() {
 }
 
 /// Brings the picture of the world up to date, if anything was done since, and checks it.
-void FullNode::look_at_world() {
+void FullNode::look() {
     const std::size_t now = 1 + hypervisor->calls().size() + storage.creates + storage.destroys + static_cast<std::size_t>(network.applies());
     if (now == seen_) return;
     seen_ = now;
@@ -266,17 +196,6 @@ void FullNode::look_at_world() {
     world.check();
 }
 
-void FullNode::run_for(std::chrono::nanoseconds time) {
-    const Instant end = clock.now() + time;
-    static_cast<void>(loop.run_until(
-        [this] {
-            look_at_world();
-            return !world.violations().empty();
-        },
-        time));
-    clock.advance_to(end);
-}
-
 // ---- agents
 
 template <class Agent, class Make> void FullNode::begin(std::unique_ptr<Process<Agent>>& process, Make make) {
@@ -285,51 +204,51 @@ template <class Agent, class Make> void FullNode::begin(std::unique_ptr<Process<
     process->agent = std::make_unique<Agent>(make(*process));
 }
 
-void FullNode::begin_zedmanager() {
-    begin<zedmanager::Agent>(zedmanager_, [&](auto& p) { return zedmanager::Agent::Deps{.bus = bus, .loop = p.loop, .log = log}; });
-}
-void FullNode::begin_volumemgr() {
-    begin<volumemgr::Agent>(volumemgr_, [&](auto& p) {
-        return volumemgr::Agent::Deps{
-            .bus = bus, .loop = p.loop, .lanes = p.lanes, .log = log, .store = storage, .files = storage, .persist = "/persist"};
-    });
-}
-void FullNode::begin_downloader() {
-    begin<downloader::Agent>(downloader_, [&](auto& p) {
-        return downloader::Agent::Deps{.bus = bus, .loop = p.loop, .lanes = p.lanes, .log = log, .transport = storage, .files = storage};
-    });
-}
-void FullNode::begin_verifier() {
-    begin<verifier::Agent>(verifier_, [&](auto& p) {
-        return verifier::Agent::Deps{.bus = bus, .loop = p.loop, .lanes = p.lanes, .log = log, .files = storage};
-    });
-}
-void FullNode::begin_zedrouter() {
-    begin<zedrouter::Agent>(zedrouter_, [&](auto& p) {
-        return zedrouter::Agent::Deps{
-            .bus = bus, .loop = p.loop, .lanes = p.lanes, .log = log, .network = network, .run_directory = "/run/zedrouter"};
-    });
-}
-void FullNode::begin_domainmgr() {
-    begin<domainmgr::Agent>(domainmgr_, [&](auto& p) {
-        return domainmgr::Agent::Deps{.bus = bus,
-                                      .loop = p.loop,
-                                      .lanes = p.lanes,
-                                      .log = log,
-                                      .runtimes = runtimes,
-                                      .host = host,
-                                      .random = [draws = prng.fork()](std::uint64_t limit) mutable { return draws.below(limit); }};
-    });
-}
-
 void FullNode::crash(AgentName agent) {
     switch (agent) {
-        case AgentName::zedmanager: return begin_zedmanager();
-        case AgentName::volumemgr: return begin_volumemgr();
-        case AgentName::downloader: return begin_downloader();
-        case AgentName::verifier: return begin_verifier();
-        case AgentName::zedrouter: return begin_zedrouter();
-        case AgentName::domainmgr: return begin_domainmgr();
+        case AgentName::zedagent:
+            return begin<zedagent::Agent>(zedagent_, [&](auto& p) {
+                return zedagent::Agent::Deps{
+                    .bus = bus, .loop = p.loop, .lanes = p.lanes, .log = log, .files = controller.files, .watch = controller.files};
+            });
+        case AgentName::client:
+            return begin<client::Agent>(client_, [&](auto& p) { return client::Agent::Deps{.bus = bus, .lanes = p.lanes, .log = log, .identity = machine}; });
+        case AgentName::vaultmgr:
+            return begin<vaultmgr::Agent>(vaultmgr_, [&](auto& p) {
+                return vaultmgr::Agent::Deps{.bus = bus, .loop = p.loop, .lanes = p.lanes, .log = log, .directories = machine};
+            });
+        case AgentName::nim:
+            return begin<nim::Agent>(
+                nim_, [&](auto& p) { return nim::Agent::Deps{.bus = bus, .loop = p.loop, .lanes = p.lanes, .log = log, .links = machine}; });
+        case AgentName::zedmanager:
+            return begin<zedmanager::Agent>(zedmanager_, [&](auto& p) { return zedmanager::Agent::Deps{.bus = bus, .loop = p.loop, .log = log}; });
+        case AgentName::volumemgr:
+            return begin<volumemgr::Agent>(volumemgr_, [&](auto& p) {
+                return volumemgr::Agent::Deps{
+                    .bus = bus, .loop = p.loop, .lanes = p.lanes, .log = log, .store = storage, .files = storage, .persist = "/persist"};
+            });
+        case AgentName::downloader:
+            return begin<downloader::Agent>(downloader_, [&](auto& p) {
+                return downloader::Agent::Deps{.bus = bus, .loop = p.loop, .lanes = p.lanes, .log = log, .transport = storage, .files = storage};
+            });
+        case AgentName::verifier:
+            return begin<verifier::Agent>(
+                verifier_, [&](auto& p) { return verifier::Agent::Deps{.bus = bus, .loop = p.loop, .lanes = p.lanes, .log = log, .files = storage}; });
+        case AgentName::zedrouter:
+            return begin<zedrouter::Agent>(zedrouter_, [&](auto& p) {
+                return zedrouter::Agent::Deps{
+                    .bus = bus, .loop = p.loop, .lanes = p.lanes, .log = log, .network = network, .run_directory = "/run/zedrouter"};
+            });
+        case AgentName::domainmgr:
+            return begin<domainmgr::Agent>(domainmgr_, [&](auto& p) {
+                return domainmgr::Agent::Deps{.bus = bus,
+                                              .loop = p.loop,
+                                              .lanes = p.lanes,
+                                              .log = log,
+                                              .runtimes = runtimes,
+                                              .host = host,
+                                              .random = [draws = prng.fork()](std::uint64_t limit) mutable { return draws.below(limit); }};
+            });
     }
 }
 
@@ -339,70 +258,13 @@ void FullNode::crash_all() {
 
 // ---- chaos
 
-types::AppInstanceConfig FullNode::some_app(std::uint8_t number) {
-    types::AppInstanceConfig config;
-    config.UUIDandVersion = {.UUID = Controller::uuid(0xaa, number), .Version = "1"};
-    config.DisplayName = "app" + std::to_string(number);
-    config.FixedResources.Memory = prng.between(1, 4) * 256 * kMib;
-    config.FixedResources.VCpus = prng.between(1, 3);
-    config.FixedResources.VirtualizationMode = types::VmMode::HVM;
-    config.Activate = prng.chance(85);
-    const auto volumes = prng.between(1, 2);
-    for (std::uint8_t n = 0; n < volumes; ++n)
-        config.VolumeRefConfigList.push_back({.VolumeID = Controller::uuid(static_cast<std::uint8_t>(number + 1), n),
-                                              .AppUUID = config.UUIDandVersion.UUID,
-                                              .VerifyOnly = true});
-    types::AppNetAdapterConfig adapter;
-    adapter.Name = "eth0";
-    adapter.Network = Controller::network_instance();
-    config.AppNetAdapterList.push_back(adapter);
-    return config;
-}
-
-void FullNode::change(types::AppInstanceConfig config) {
-    config.UUIDandVersion.Version = std::to_string(++version_);
-    auto& volumes = config.VolumeRefConfigList;
-    switch (prng.below(7)) {
-        case 0:
-        case 1: config.Activate = !config.Activate; break;
-        case 2: ++config.RestartCmd.Counter; break;
-        case 3:
-            ++config.PurgeCmd.Counter;
-            ++volumes[prng.below(volumes.size())].GenerationCounter;
-            break;
-        case 4:
-            ++config.LocalPurgeCmd.Counter;
-            for (auto& volume : volumes) ++volume.LocalGenerationCounter;
-            break;
-        case 5:
-            config.FixedResources.VCpus = prng.between(1, 3);
-            if (prng.chance(70)) ++config.RestartCmd.Counter;
-            break;
-        default: {
-            types::AppNetAdapterConfig adapter;
-            adapter.Name = "eth1";
-            adapter.Network = Controller::network_instance();
-            adapter.IfIdx = 1;
-            if (config.AppNetAdapterList.size() < 2)
-                config.AppNetAdapterList.push_back(adapter);
-            else
-                config.AppNetAdapterList.pop_back();
-            ++config.RestartCmd.Counter;
-            break;
-        }
-    }
-    auto apps = controller.apps;
-    apps[config.UUIDandVersion.UUID.to_string()] = config;
-    controller.apply(apps);
-}
-
 void FullNode::do_something() {
     const auto number = static_cast<std::uint8_t>(prng.below(kAppsMax));
-    auto apps = controller.apps;
-    const auto found = apps.find(Controller::uuid(0xaa, number).to_string());
-    switch (prng.below(9)) {
+    auto apps = controller.wish.apps;
+    const auto found = apps.find(uuid(0xaa, number).to_string());
+    switch (prng.below(12)) {
         case 0:
-        case 1: crash(static_cast<AgentName>(prng.below(agents_count))); return;
+        case 1: return crash(static_cast<AgentName>(prng.below(agents_count)));
         case 2:
             if (!hypervisor->domains().empty()) {
                 const DomainId id = hypervisor->domains().begin()->first;
@@ -420,56 +282,100 @@ void FullNode::do_something() {
                 controller.apply(apps);
             }
             return;
+        case 4: return controller.spoil_file(prng);
+        case 5:
+            if (found != apps.end())
+                controller.command(found->second.UUIDandVersion.UUID,
+                                   prng.chance(50) ? types::AppCommand::AppCommandRestart : types::AppCommand::AppCommandPurge);
+            return;
+        case 6:
+            if (prng.chance(30)) machine.set_port(!machine.port_is_up);
+            return;
         default: break;
     }
-    if (found != apps.end()) return change(found->second);
-    const auto config = some_app(number);
-    apps[config.UUIDandVersion.UUID.to_string()] = config;
+    if (found != apps.end()) {
+        found->second.UUIDandVersion.Version = std::to_string(++version_);
+        change_app(prng, found->second, apps_range);
+    } else {
+        const auto config = some_app(number);
+        apps[config.UUIDandVersion.UUID.to_string()] = config;
+    }
     controller.apply(apps);
+    if (prng.chance(20))
+        network.fail_apply = Error{.code = Code::unavailable, .what = "simulated failure"};
+    else
+        network.fail_apply.reset();
 }
 
-void FullNode::chaos() {
+void FullNode::begin_faults() {
     const auto draw = [&](std::uint64_t most) { return static_cast<unsigned>(prng.below(most)); };
     hypervisor->fail_percent = draw(25);
     hypervisor->lost_reply_percent = draw(15);
     storage.set_faults({.fail_percent = draw(20), .lost_reply_percent = draw(10), .wrong_percent = draw(10)});
-    for (int n = 0; n < kThings; ++n) {
-        if (prng.chance(20))
-            network.fail_apply = Error{.code = Code::unavailable, .what = "simulated failure"};
-        else
-            network.fail_apply.reset();
-        do_something();
-        if (prng.chance(30)) do_something();
-        run_for(std::chrono::milliseconds{prng.pick<std::int64_t>({0, 1, 40, 500, 3000, 20'000, 90'000})});
-    }
+    machine.fail_percent = draw(20);
+    controller.unnoticed_percent = draw(30);
+    if (prng.chance(10)) controller.files.write_fault = Error{.code = Code::resource_exhausted, .what = "no space"};
+    if (prng.chance(10)) controller.files.fault = Error{.code = Code::unavailable, .what = "I/O error"};
 }
 
-void FullNode::heal() {
+void FullNode::end_faults() {
     hypervisor->fail_percent = hypervisor->lost_reply_percent = 0;
     storage.set_faults({});
+    machine.fail_percent = 0;
+    machine.set_port(true);
     network.fail_apply.reset();
-    run_for(90min);
+    controller.unnoticed_percent = 0;
+    controller.files.write_fault.reset();
+    controller.files.fault.reset();
+    controller.repair_file();
+}
+
+// ---- rest
+
+/// zedagent's records are the file's, with what local commands have added.
+void FullNode::complain_of_config(std::vector<std::string>& out) const {
+    const auto* status = config_->get("global");
+    if (status == nullptr || !status->Accepted) out.push_back("the config is not accepted: " + (status == nullptr ? "no answer" : status->Error));
+    if (status != nullptr && (!status->UnknownFields.empty() || !status->ConfigItemErrors.empty() || !status->Problems.empty()))
+        out.push_back("the config is not understood in full");
+    const auto& wish = controller.wish.apps;
+    for (const auto& [key, app] : apps_->items())
+        if (!wish.contains(key)) out.push_back("the config of a deleted app is published: " + key);
+    for (const auto& [key, wanted] : wish) {
+        const auto* app = apps_->get(key);
+        if (app == nullptr) {
+            out.push_back("the config of an app is not published: " + key);
+            continue;
+        }
+        auto volumes = app->VolumeRefConfigList;
+        for (auto& volume : volumes) volume.LocalGenerationCounter = 0;
+        if (app->Activate != wanted.Activate || app->FixedResources.VCpus != wanted.FixedResources.VCpus ||
+            app->FixedResources.Memory != wanted.FixedResources.Memory || app->RestartCmd.Counter != wanted.RestartCmd.Counter ||
+            app->PurgeCmd.Counter != wanted.PurgeCmd.Counter || app->AppNetAdapterList.size() != wanted.AppNetAdapterList.size() ||
+            volumes != wanted.VolumeRefConfigList || !app->Errors.empty())
+            out.push_back("the config of an app is another one: " + key);
+    }
 }
 
 std::vector<std::string> FullNode::complaints() {
     seen_ = 0;
-    look_at_world();
+    look();
     std::vector<std::string> out;
-    const auto& apps = controller.apps;
+    complain_of_config(out);
     std::set<std::string> volumes;
-    for (const auto& [key, config] : apps) {
-        complain_of_app(config, statuses_->items(), world, out);
-        for (const auto& reference : config.VolumeRefConfigList) volumes.insert(zedmanager::volume_key(reference));
+    for (const auto& [key, config] : apps_->items()) {
+        complain_of_app(*config, statuses_->items(), world, out);
+        for (const auto& reference : config->VolumeRefConfigList) volumes.insert(zedmanager::volume_key(reference));
     }
     const auto deleted = [&](const std::string& what, const auto& items) {
         for (const auto& item : items)
-            if (!apps.contains(item.first)) out.push_back(what + " of a deleted app is still reported: " + item.first);
+            if (apps_->get(item.first) == nullptr) out.push_back(what + " of a deleted app is still reported: " + item.first);
     };
     deleted("the status", statuses_->items());
     deleted("the network", networks_->items());
     deleted("the domain", domains_->items());
     for (const auto& [id, domain] : hypervisor->domains())
-        if (!apps.contains(id.value)) out.push_back("a domain of a deleted app is left: " + id.value);
+        if (apps_->get(id.value) == nullptr) out.push_back("a domain of a deleted app is left: " + id.value);
     for (const auto& key : world.volumes)
         if (!volumes.contains(key) && out.empty()) {
             bool held = false;  // a refused change still holds the volume of the config in force

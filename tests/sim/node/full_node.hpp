@@ -1,39 +1,31 @@
 #pragma once
-// A node of which every agent between the controller's records and the hypervisor is real: zedmanager, volumemgr, downloader, verifier, zedrouter,
-// domainmgr. Below them are one simulated server and disk, network and hypervisor, which fail, lie dead and lose replies by seed.
+// A node of which every agent is real. Above them is the file of the device config, written by a controller that also writes nonsense; below them
+// one simulated server and disk, machine, network and hypervisor, which fail, lie dead and lose replies by seed.
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "core/client/agent.hpp"
 #include "core/domainmgr/agent.hpp"
 #include "core/downloader/agent.hpp"
+#include "core/nim/agent.hpp"
 #include "core/types/app.hpp"
 #include "core/types/node.hpp"
+#include "core/vaultmgr/agent.hpp"
 #include "core/verifier/agent.hpp"
 #include "core/volumemgr/agent.hpp"
+#include "core/zedagent/agent.hpp"
 #include "core/zedmanager/agent.hpp"
 #include "core/zedrouter/agent.hpp"
+#include "tests/doubles/fake_config_files.hpp"
 #include "tests/doubles/fake_domain_world.hpp"
 #include "tests/doubles/fake_network_world.hpp"
-#include "tests/doubles/fake_record_store.hpp"
-#include "tests/doubles/sim_loop.hpp"
 #include "tests/doubles/sim_storage.hpp"
-#include "tests/sim/node/world.hpp"
+#include "tests/sim/node/device_config.hpp"
+#include "tests/sim/node/node.hpp"
 
 namespace eve::sim {
-
-/// Drops what is logged, or says it, for one seed under study (EVE_SIM_LOG=1).
-class SimLog final : public Log {
-public:
-    explicit SimLog(const Clock& clock);
-    using Log::write;
-    void write(Level level, std::string_view event, Fields fields) override;
-
-private:
-    const Clock& clock_;
-    bool speak_;
-};
 
 /// A hypervisor whose calls fail, or succeed and say that they did not, and that tells when a guest is started.
 class SimHypervisor final : public testing::FakeHypervisor {
@@ -56,62 +48,70 @@ private:
     Prng prng_;
 };
 
-/// The records that zedagent, client, nim and vaultmgr publish, from a wish for apps.
+/// What the small agents see of the machine: one port, directories, a serial number.
+class SimMachine final : public nim::LinkWorld, public vaultmgr::VaultDirectories, public client::DeviceIdentity {
+public:
+    explicit SimMachine(Prng prng) : prng_(prng) {}
+    unsigned fail_percent = 0;
+    bool port_is_up = true;
+
+    Result<nim::Observation> observe() override;
+    void watch(std::function<void()> changed) override { changed_ = std::move(changed); }
+    void set_port(bool up);
+    Status make() override;
+    bool has_tpm() override { return false; }
+    Result<types::Uuid> new_uuid() override;
+    std::string hardware_model() override { return "a.machine"; }
+
+private:
+    Status attempt();
+
+    Prng prng_;
+    std::function<void()> changed_;
+};
+
+/// Who writes the device config's file and, at the bench, commands of evectl.
 class Controller {
 public:
     Controller(Bus& bus, SimStorage& storage);
-    /// Publishes datastores, trees, volumes, networks and apps as one config, in zedagent's order, with its markers.
-    void apply(const std::map<std::string, types::AppInstanceConfig>& apps);
+    /// The file now asks for these apps.
+    void apply(const Apps& apps);
+    /// The file is replaced by something that no node may take, or is gone.
+    void spoil_file(Prng& prng);
+    /// The same file again, unspoilt.
+    void repair_file();
+    void command(const types::Uuid& app, types::AppCommand command);
+    /// Of files that are written, so many in a hundred are not noticed.
+    unsigned unnoticed_percent = 0;
 
-    std::map<std::string, types::AppInstanceConfig> apps;
-
-    static types::Uuid uuid(std::uint8_t kind, std::uint8_t number);
-    static types::Uuid network_instance() { return uuid(0xee, 1); }
+    DeviceWish wish;  ///< the last good one
+    FakeConfigFiles files;
 
 private:
-    template <class T> void sync(Publication<T>& publication, const std::map<std::string, T>& wanted);
-    types::VolumeConfig volume(const types::VolumeRefConfig& reference) const;
+    void write(std::optional<std::string> text);
 
-    std::string digest_;
-    std::unique_ptr<Publication<types::ConfigItemValueMap>> items_;
-    std::unique_ptr<Publication<types::ZedAgentStatus>> agent_status_;
-    std::unique_ptr<Publication<types::OnboardingStatus>> onboarding_;
-    std::unique_ptr<Publication<types::VaultStatus>> vault_;
-    std::unique_ptr<Publication<types::DeviceNetworkStatus>> network_;
-    std::unique_ptr<Publication<types::PhysicalIOAdapterList>> model_;
-    std::unique_ptr<Publication<types::DatastoreConfig>> datastores_;
-    std::unique_ptr<Publication<types::ContentTreeConfig>> trees_;
-    std::unique_ptr<Publication<types::VolumeConfig>> volumes_;
-    std::unique_ptr<Publication<types::NetworkInstanceConfig>> instances_;
-    std::unique_ptr<Publication<types::AppInstanceConfig>> configs_;
+    Prng prng_{1};
+    std::uint64_t commands_ = 0;
+    std::unique_ptr<Publication<types::LocalAppCommand>> requests_;
 };
 
-class FullNode {
+class FullNode final : public Node {
 public:
     explicit FullNode(std::uint64_t seed);
-    ~FullNode();
+    ~FullNode() override;
 
-    void chaos();
-    void heal();
-    std::vector<std::string> complaints();
-    void run_for(std::chrono::nanoseconds time);
+    std::vector<std::string> complaints() override;
     /// Each agent can die alone and come back.
-    enum class AgentName : std::uint8_t { zedmanager, volumemgr, downloader, verifier, zedrouter, domainmgr };
-    static constexpr int agents_count = 6;
+    enum class AgentName : std::uint8_t { zedagent, client, vaultmgr, nim, zedmanager, volumemgr, downloader, verifier, zedrouter, domainmgr };
+    static constexpr int agents_count = 10;
     void crash(AgentName agent);
     void crash_all();
-    types::AppInstanceConfig some_app(std::uint8_t number);
+    types::AppInstanceConfig some_app(std::uint8_t number) { return sim::some_app(prng, number, apps_range); }
 
-    World world;
-    Prng prng;
-    SimClock clock;
-    SimLoop loop{clock};
-    SimLog log{clock};
-    FakeRecordStore store;
-    Bus bus{{.loop = loop, .log = log, .store = &store}};
     SimStorage storage{prng.fork()};
     FakeNetworkWorld network;
     FakeDomainHost host;
+    SimMachine machine{prng.fork()};
     std::shared_ptr<SimHypervisor> hypervisor = std::make_shared<SimHypervisor>(prng.fork());
     FakeRuntimes runtimes;
     Controller controller{bus, storage};
@@ -130,29 +130,32 @@ private:
         std::unique_ptr<Agent> agent;
     };
     template <class Agent, class Make> void begin(std::unique_ptr<Process<Agent>>& process, Make make);
-    void begin_zedmanager();
-    void begin_volumemgr();
-    void begin_downloader();
-    void begin_verifier();
-    void begin_zedrouter();
-    void begin_domainmgr();
+
+    static constexpr AppRange apps_range{.volumes_min = 1, .volumes_max = 2, .volume_kind_base = 1};
+    void begin_faults() override;
+    void end_faults() override;
+    void do_something() override;
+    void look() override;
     void watch_hypervisor();
-    void look_at_world();
-    void do_something();
-    void change(types::AppInstanceConfig config);
+    void complain_of_config(std::vector<std::string>& out) const;
 
     std::uint32_t version_ = 0;
     std::size_t seen_ = 0;
+    std::unique_ptr<Process<zedagent::Agent>> zedagent_;
+    std::unique_ptr<Process<client::Agent>> client_;
+    std::unique_ptr<Process<vaultmgr::Agent>> vaultmgr_;
+    std::unique_ptr<Process<nim::Agent>> nim_;
     std::unique_ptr<Process<zedmanager::Agent>> zedmanager_;
     std::unique_ptr<Process<volumemgr::Agent>> volumemgr_;
     std::unique_ptr<Process<downloader::Agent>> downloader_;
     std::unique_ptr<Process<verifier::Agent>> verifier_;
     std::unique_ptr<Process<zedrouter::Agent>> zedrouter_;
     std::unique_ptr<Process<domainmgr::Agent>> domainmgr_;
+    std::unique_ptr<Subscription<zedagent::ConfigStatus>> config_;
+    std::unique_ptr<Subscription<types::AppInstanceConfig>> apps_;
     std::unique_ptr<Subscription<types::AppInstanceStatus>> statuses_;
     std::unique_ptr<Subscription<types::AppNetworkStatus>> networks_;
     std::unique_ptr<Subscription<types::DomainStatus>> domains_;
-    std::unique_ptr<Subscription<types::VolumeStatus>> volume_statuses_;
 };
 
 }  // namespace eve::sim

@@ -2,9 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <iostream>
-
+#include "tests/sim/node/converge.hpp"
 #include "tests/sim/node/full_node.hpp"
 
 namespace eve::sim {
@@ -12,25 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t kSeeds = 200;
-constexpr std::uint64_t kShards = 4;  // run in parallel
-
-/// EVE_SEED=n runs just that one, in the first shard; EVE_SIM_LOG=1 says what the agents log.
-std::vector<std::uint64_t> seeds(std::uint64_t shard) {
-    if (const char* one = std::getenv("EVE_SEED")) {
-        if (shard != 0) return {};
-        return {std::strtoull(one, nullptr, 10)};
-    }
-    std::vector<std::uint64_t> all;
-    for (std::uint64_t seed = 1 + shard; seed <= kSeeds; seed += kShards) all.push_back(seed);
-    return all;
-}
-
-std::string lines(const std::vector<std::string>& texts) {
-    std::string all;
-    for (const auto& text : texts) all += "\n  " + text;
-    return all;
-}
+constexpr std::uint64_t kSeeds = 1000;
 
 TEST(FullSim, AnAppComesUpAndGoesAgain) {
     FullNode node{1};
@@ -74,24 +54,8 @@ TEST(FullSim, ACrashOfEveryAgentAtOnceDisturbsNoGuest) {
 
 class FullSeeds : public ::testing::TestWithParam<std::uint64_t> {};
 
-TEST_P(FullSeeds, ConvergeOnceFaultsStop) {
-    constexpr int failures_max = 5;  // more would only hide the first ones
-    int failures_seen = 0;
-    std::uint64_t guests = 0;
-    const auto all = seeds(GetParam());
-    for (const auto seed : all) {
-        SCOPED_TRACE("replay with EVE_SEED=" + std::to_string(seed));
-        FullNode node{seed};
-        node.chaos();
-        node.heal();
-        guests += node.world.guests_started;
-        const auto broken = node.world.violations().empty() ? node.complaints() : node.world.violations();
-        EXPECT_TRUE(broken.empty()) << lines(broken);
-        if (!broken.empty() && ++failures_seen >= failures_max) break;
-    }
-    std::cout << all.size() << " seeds, guests started: " << guests << "\n";
-}
-INSTANTIATE_TEST_SUITE_P(Shard, FullSeeds, ::testing::Range(std::uint64_t{0}, kShards));
+TEST_P(FullSeeds, ConvergeOnceFaultsStop) { converge<FullNode>(kSeeds, GetParam()); }
+INSTANTIATE_TEST_SUITE_P(Shard, FullSeeds, ::testing::Range(std::uint64_t{0}, shards));
 
 }  // namespace
 }  // namespace eve::sim

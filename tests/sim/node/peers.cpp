@@ -57,7 +57,7 @@ void PeerVolumemgr::act(const std::string& key) {
     const bool wanted = std::ranges::any_of(configs_->items(), [&](const auto& item) { return volume_of(item.first) == key; });
     if (!wanted) return;
     auto& volume = volumes_[key];
-    if (world_.volumes.contains(key)) volume.state = SwState::CREATED_VOLUME;
+    if (world_.volumes.contains(key)) volume = {.state = SwState::CREATED_VOLUME, .busy = volume.busy};
     report(key);
     if (volume.busy || volume.state == SwState::CREATED_VOLUME) return;
     const bool create = std::ranges::any_of(

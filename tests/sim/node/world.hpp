@@ -39,6 +39,7 @@ public:
     Faults faults;
     Lies lies;
     std::uint64_t guests_started = 0;
+    bool volumes_need_config = false;  ///< no volume is made that the config does not name, although an app may still hold it
 
     /// A guest's process comes to be. What is wrong with that is a violation.
     void start_guest(const std::string& app, Guest guest);

@@ -6,48 +6,30 @@
 #include <vector>
 
 #include "core/zedmanager/agent.hpp"
-#include "tests/doubles/fake_record_store.hpp"
+#include "tests/sim/node/node.hpp"
 #include "tests/sim/node/peers.hpp"
 
 namespace eve::sim {
 
-/// Drops what is logged.
-class QuietLog final : public Log {
-public:
-    using Log::write;
-    void write(Level, std::string_view, Fields) override {}
-};
-
-class ZedmanagerNode {
+class ZedmanagerNode final : public Node {
 public:
     explicit ZedmanagerNode(std::uint64_t seed);
 
-    /// Config changes, faults, crashes of agents and guests, for a while.
-    void chaos();
-    /// Faults stop; nothing is changed any more; time passes.
-    void heal();
-    /// What is not as the config wants it, or not as it is reported; empty when the node has converged.
-    std::vector<std::string> complaints() const;
-
-    void run_for(std::chrono::nanoseconds time);
+    std::vector<std::string> complaints() override;
     void crash_zedmanager();
     void crash_volumemgr();
     void crash_zedrouter();
     void crash_domainmgr();
-    types::AppInstanceConfig some_app(std::uint8_t number);
+    types::AppInstanceConfig some_app(std::uint8_t number) { return sim::some_app(prng, number, apps_range); }
 
-    World world;
-    Prng prng;
-    SimClock clock;
-    SimLoop loop{clock};
-    QuietLog log;
-    FakeRecordStore store;
-    Bus bus{{.loop = loop, .log = log, .store = &store}};
     PeerZedagent controller{bus};
 
 private:
     Peer::Deps deps() { return {.bus = bus, .loop = loop, .world = world, .prng = prng.fork()}; }
-    void do_something();
+    static constexpr AppRange apps_range{.may_be_broken = true};
+    void begin_faults() override;
+    void end_faults() override { world.faults = {}; }
+    void do_something() override;
     void change(types::AppInstanceConfig config);
 
     std::unique_ptr<PeerVolumemgr> volumemgr_;

@@ -2,9 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <iostream>
-
+#include "tests/sim/node/converge.hpp"
 #include "tests/sim/node/zedmanager_node.hpp"
 
 namespace eve::sim {
@@ -13,50 +11,15 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::uint64_t kSeeds = 1000;
-constexpr std::uint64_t kShards = 4;  // run in parallel
-
-/// EVE_SEED=n runs just that one, in the first shard.
-std::vector<std::uint64_t> seeds(std::uint64_t shard) {
-    if (const char* one = std::getenv("EVE_SEED")) {
-        if (shard != 0) return {};
-        return {std::strtoull(one, nullptr, 10)};
-    }
-    std::vector<std::uint64_t> all;
-    for (std::uint64_t seed = 1 + shard; seed <= kSeeds; seed += kShards) all.push_back(seed);
-    return all;
-}
-
-std::string lines(const std::vector<std::string>& texts) {
-    std::string all;
-    for (const auto& text : texts) all += "\n  " + text;
-    return all;
-}
 
 class ZedmanagerSeeds : public testing::TestWithParam<std::uint64_t> {};
 
-TEST_P(ZedmanagerSeeds, ConvergeOnceFaultsStop) {
-    std::uint64_t guests = 0;
-    const auto all = seeds(GetParam());
-    for (const auto seed : all) {
-        SCOPED_TRACE("replay with EVE_SEED=" + std::to_string(seed));
-        ZedmanagerNode node{seed};
-        node.chaos();
-        node.heal();
-        guests += node.world.guests_started;
-        ASSERT_TRUE(node.world.violations().empty()) << lines(node.world.violations());
-        const auto complaints = node.complaints();
-        ASSERT_TRUE(complaints.empty()) << lines(complaints);
-    }
-    std::cout << all.size() << " seeds, guests started: " << guests << "\n";
-    if (all.size() > 1) {
-        EXPECT_GT(guests, all.size() / 2) << "the chaos hardly ever lets anything run";
-    }
-}
-INSTANTIATE_TEST_SUITE_P(Shard, ZedmanagerSeeds, testing::Range(std::uint64_t{0}, kShards));
+TEST_P(ZedmanagerSeeds, ConvergeOnceFaultsStop) { converge<ZedmanagerNode>(kSeeds, GetParam()); }
+INSTANTIATE_TEST_SUITE_P(Shard, ZedmanagerSeeds, testing::Range(std::uint64_t{0}, shards));
 
 TEST(ZedmanagerSim, ACrashOfEveryAgentAtOnceDisturbsNoGuest) {
     for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-        SCOPED_TRACE("replay with EVE_SEED=" + std::to_string(seed));
+        SCOPED_TRACE("seed " + std::to_string(seed));
         ZedmanagerNode node{seed};
         for (std::uint8_t n = 0; n < 3; ++n) {
             auto config = node.some_app(n);

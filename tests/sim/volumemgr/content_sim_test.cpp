@@ -3,9 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 
 #include "tests/doubles/content_node.hpp"
+#include "tests/doubles/seeds.hpp"
 
 namespace eve {
 namespace {
@@ -192,17 +192,19 @@ private:
 
 void run_seed(std::uint64_t seed) {
     World world(seed);
-    SCOPED_TRACE("EVE_SEED=" + std::to_string(seed) + " (" + world.options() + ")");
+    SCOPED_TRACE(replay(seed) + " (" + world.options() + ")");
     world.chaos();
     world.heal();
     EXPECT_EQ(world.converged(), "");
 }
 
+constexpr std::uint64_t seeds_default = 100;
+
 TEST(ContentSim, ConvergesOnceFaultsStop) {
-    if (const char* one = std::getenv("EVE_SEED")) return run_seed(std::strtoull(one, nullptr, 10));
-    const char* count = std::getenv("EVE_SEEDS");
-    const std::uint64_t seeds = count != nullptr ? std::strtoull(count, nullptr, 10) : 100;
-    for (std::uint64_t seed = 1; seed <= seeds && !testing::Test::HasFailure(); ++seed) run_seed(seed);
+    for (const auto seed : seeds(seeds_default)) {
+        run_seed(seed);
+        if (HasFailure()) return;
+    }
 }
 
 }  // namespace

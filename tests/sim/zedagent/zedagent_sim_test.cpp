@@ -5,13 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <optional>
 
 #include "core/zedagent/agent.hpp"
 #include "tests/doubles/fake_config_files.hpp"
 #include "tests/doubles/fake_record_store.hpp"
 #include "tests/doubles/recording_log.hpp"
+#include "tests/doubles/seeds.hpp"
 #include "tests/doubles/sim_loop.hpp"
 
 namespace eve::zedagent {
@@ -19,7 +19,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int seeds_default = 150;
+constexpr std::uint64_t seeds_default = 150;
 constexpr int ticks = 40;
 constexpr int variants = 4;
 
@@ -176,11 +176,8 @@ private:
 };
 
 TEST(ZedagentSimulation, KeepsToOneAcceptedConfigAndConvergesOnceFaultsStop) {
-    std::uint64_t first = 1;
-    std::uint64_t last = seeds_default;
-    if (const char* one = std::getenv("EVE_SEED")) first = last = std::strtoull(one, nullptr, 10);
-    for (std::uint64_t seed = first; seed <= last; ++seed) {
-        SCOPED_TRACE("replay with EVE_SEED=" + std::to_string(seed));
+    for (const auto seed : seeds(seeds_default)) {
+        SCOPED_TRACE(replay(seed));
         World world(seed);
         for (int i = 0; i < ticks && !testing::Test::HasFailure(); ++i) world.tick();
         world.heal();
