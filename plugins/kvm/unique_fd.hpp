@@ -1,30 +1,8 @@
 #pragma once
-// A descriptor that is closed with its owner.
+// A descriptor that is closed with its owner: as in every plugin.
 
-#include <unistd.h>
-
-#include <utility>
+#include "common/unique_fd.hpp"
 
 namespace eve::kvm {
-
-class UniqueFd {
-public:
-    UniqueFd() = default;
-    explicit UniqueFd(int fd) : fd_(fd) {}
-    UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    UniqueFd& operator=(UniqueFd&& other) noexcept {
-        std::swap(fd_, other.fd_);
-        return *this;
-    }
-    ~UniqueFd() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-
-    int get() const { return fd_; }
-    explicit operator bool() const { return fd_ >= 0; }
-
-private:
-    int fd_ = -1;
-};
-
-}  // namespace eve::kvm
+using plugins::UniqueFd;
+}

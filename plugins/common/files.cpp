@@ -1,4 +1,4 @@
-#include "files.hpp"
+#include "common/files.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-namespace eve::kvm {
+namespace eve::plugins {
 namespace {
 
 constexpr int listen_backlog = 8;
@@ -194,4 +194,4 @@ std::string path_of(int directory) {
     return size > 0 ? std::string(path, static_cast<std::size_t>(size)) : std::string();
 }
 
-}  // namespace eve::kvm
+}  // namespace eve::plugins
