@@ -4,6 +4,7 @@
 # Everything is kept in ${XDG_CACHE_HOME:-~/.cache}/evenode/lab: unpacked packages, kernels unpacked to ELF files (an emulated machine takes
 # ten seconds to unpack one), and one cpio archive per base. An archive's name carries a digest of what it is made from.
 
+shopt -s inherit_errexit  # bases are built in subshells, and a step that fails must fail them
 lab_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 lab_cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/evenode/lab
 
@@ -247,7 +248,9 @@ lab_base() {
         echo "lab: building the base '$base' in $lab_cache" >&2
         tree=$(mktemp -d "$lab_cache/tree.XXXXXX")
         chmod 755 "$tree"
-        (set -e; "lab_tree_of_$base" "$tree") >&2 || { local status=$?; rm -rf "$tree"; exit $status; }
+        trap 'rm -rf "$tree"' EXIT  # of this subshell
+        for package in $packages; do lab_package "$package" >/dev/null; done
+        "lab_tree_of_$base" "$tree" >&2
         (cd "$tree" && find . | LC_ALL=C sort | cpio -o -H newc --quiet -R 0:0) >"$archive.new"
         rm -rf "$tree" "$lab_cache/$base"-*.cpio
         mv "$archive.new" "$archive"
