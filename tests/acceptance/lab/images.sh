@@ -248,7 +248,7 @@ lab_base() {
         echo "lab: building the base '$base' in $lab_cache" >&2
         tree=$(mktemp -d "$lab_cache/tree.XXXXXX")
         chmod 755 "$tree"
-        trap 'rm -rf "$tree"' EXIT  # of this subshell
+        trap "rm -rf '$tree'" EXIT  # of this subshell
         for package in $packages; do lab_package "$package" >/dev/null; done
         "lab_tree_of_$base" "$tree" >&2
         (cd "$tree" && find . | LC_ALL=C sort | cpio -o -H newc --quiet -R 0:0) >"$archive.new"
