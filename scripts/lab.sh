@@ -67,8 +67,9 @@ lab_node_down() {
     local pid
     pid=$(cat "$LAB_ROOT/run/zedbox.pid" 2>/dev/null) || return 0
     kill -TERM "$pid" 2>/dev/null || return 0
-    lab_until 20 "the node has stopped" lab_gone "$pid"
+    lab_until 20 "the node has stopped" lab_node_gone "$pid"
 }
+lab_node_gone() { lab_gone "$1" && [ -z "$(lab_node_pids)" ]; }
 lab_gone() { ! kill -0 "$1" 2>/dev/null; }
 
 # lab_until SECONDS WHAT COMMAND...: repeats the command until it succeeds; on time-out says what was waited for.

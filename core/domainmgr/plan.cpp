@@ -484,7 +484,9 @@ void on_step_failed(Domain& domain, Step step, const Error& error, const Policy&
             return;
         case Step::start:
             // What may have happened is looked at; what has not is a failed boot, as in EVE: destroyed, BROKEN, tried again.
-            if (error.code == Code::unavailable || error.code == Code::timed_out || error.code == Code::cancelled) {
+            // already_exists: an earlier start is still at work.
+            if (error.code == Code::unavailable || error.code == Code::timed_out || error.code == Code::cancelled ||
+                error.code == Code::already_exists) {
                 history.started = true;
                 if (!history.starting_since) history.starting_since = now.instant;
                 history.not_before = now.instant + limits::look_retry;

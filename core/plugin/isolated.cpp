@@ -58,7 +58,8 @@ struct Child {
     UniqueFd socket;
 };
 
-Result<Child> start_host(const std::string& executable, const std::string& file, std::uint32_t workers) {
+Result<Child> start_host(const HostProcessOptions& process, const std::string& file, std::uint32_t workers) {
+    const auto& executable = process.executable;
     if (::access(executable.c_str(), X_OK) != 0)
         return Error{.code = Code::failed_precondition, .what = executable + ": " + std::strerror(errno), .hint = "reinstall the node"};
     int pair[2];
@@ -79,6 +80,7 @@ Result<Child> start_host(const std::string& executable, const std::string& file,
         if (theirs.get() == 3) ::fcntl(3, F_SETFD, 0);
         else ::dup2(theirs.get(), 3);
         ::syscall(SYS_close_range, 4U, ~0U, 0U);
+        if (!rights::keep_only(process.capabilities)) ::_exit(126);
         ::execv(executable.c_str(), const_cast<char* const*>(argv));
         ::_exit(127);
     }
@@ -301,7 +303,7 @@ private:
 
     /// One life of the plugin-host, to its end; says how it ended.
     Error live() {
-        auto child = start_host(process_.executable, file_, workers_);
+        auto child = start_host(process_, file_, workers_);
         if (!child) return std::move(child).error();
         std::uint32_t connection = 0;
         {

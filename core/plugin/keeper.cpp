@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/landlock.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -31,6 +32,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/plugin/rights.hpp"
 #include "eve/sdk/kept_process.hpp"
 
 namespace {
@@ -93,7 +95,10 @@ public:
         ::close(report_fd);
         text_.clear();
     }
+    /// The directory is free again by the time the node hears of it.
+    void holds(int lock) { lock_ = lock; }
     [[noreturn]] void fail(std::string_view code, std::string_view what) {
+        if (lock_ >= 0) ::close(lock_);
         text_.clear();
         line("error", std::string(code) + " " + std::string(what));
         send();
@@ -107,6 +112,7 @@ private:
         return line;
     }
     std::string text_;
+    int lock_ = -1;
 };
 
 std::string reason(int number) { return std::strerror(number); }
@@ -285,12 +291,17 @@ void set_limits(const Order& order, const Hierarchy& hierarchy, Report& report) 
     if (hierarchy.has("cpuset")) set(!order.cpus.empty(), "/cpuset.cpus", order.cpus, "CPU");
 }
 
-/// The guest's groups; this process moves beside them, out of the group of whatever service started it.
-std::vector<Hierarchy> make_groups(const Order& order, Report& report) {
+/// The guest's groups; this process moves beside them, out of the group of whatever service started it. They are noted before they are made:
+/// whoever clears away after a keeper that was killed finds them.
+std::vector<Hierarchy> make_groups(const Order& order, int run_dir, Report& report) {
     std::vector<Hierarchy> made;
     if (order.cgroup_parent.empty()) return made;
     std::string failures;
     auto hierarchies = find_hierarchies();
+    std::string planned;
+    for (const auto& hierarchy : hierarchies) planned += hierarchy.mount + "/" + order.cgroup_parent + "/" + order.name + "\n";
+    if (const int failure = write_durably(run_dir, eve::sdk::planned_cgroups_file, planned); failure != 0)
+        report.fail("unavailable", "the groups of the process could not be noted: " + reason(failure));
     for (auto& hierarchy : hierarchies) {
         const auto parent = hierarchy.mount + "/" + order.cgroup_parent;
         const auto group = parent + "/" + order.name;
@@ -312,7 +323,7 @@ std::vector<Hierarchy> make_groups(const Order& order, Report& report) {
     return made;
 }
 
-void remove_groups(const Order& order, const std::vector<Hierarchy>& groups) {
+void remove_groups(const Order& order, int run_dir, const std::vector<Hierarchy>& groups) {
     for (const auto& hierarchy : groups) {
         const auto parent = hierarchy.mount + "/" + order.cgroup_parent;
         ::rmdir(hierarchy.group.c_str());
@@ -320,6 +331,31 @@ void remove_groups(const Order& order, const std::vector<Hierarchy>& groups) {
         ::rmdir((parent + "/keepers").c_str());  // stays while another keeper is in it
         ::rmdir(parent.c_str());
     }
+    ::unlinkat(run_dir, eve::sdk::planned_cgroups_file, 0);
+}
+
+/// No file is reached any more but in the run directory and the cgroups. Kernels without landlock are left alone.
+void restrict_files(int run_dir, const std::vector<Hierarchy>& groups) {
+    landlock_ruleset_attr rules{};
+    rules.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1U) - 1;  // all of the first version
+    const auto ruleset = static_cast<int>(::syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0));
+    if (ruleset < 0) return;
+    const auto allow = [&](int directory, std::uint64_t access) {
+        landlock_path_beneath_attr beneath{};
+        beneath.allowed_access = access;
+        beneath.parent_fd = directory;
+        ::syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0);
+    };
+    constexpr std::uint64_t reads = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR, writes = reads | LANDLOCK_ACCESS_FS_WRITE_FILE;
+    allow(run_dir, writes | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE);
+    for (const auto& hierarchy : groups) {
+        const int mount = ::open(hierarchy.mount.c_str(), O_PATH | O_CLOEXEC);
+        if (mount < 0) continue;
+        allow(mount, writes | LANDLOCK_ACCESS_FS_REMOVE_DIR);
+        ::close(mount);
+    }
+    ::syscall(SYS_landlock_restrict_self, ruleset, 0);
+    ::close(ruleset);
 }
 
 bool killed_for_memory(const std::vector<Hierarchy>& groups) {
@@ -452,11 +488,13 @@ int main() {
     const int run_dir = ::openat(run_dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (run_dir < 0) report.fail("invalid_argument", "run directory: " + reason(errno));
     if (::flock(run_dir, LOCK_EX | LOCK_NB) != 0) report.fail("already_exists", "a keeper is at work in the run directory");
+    report.holds(run_dir);
     if (const auto before = eve::sdk::read_kept_process(run_dir); before && before->running)
         report.fail("already_exists", "process " + std::to_string(before->guest.pid) + " of an earlier start still runs");
     for (const char* stale : {"exit", "exit.new", "keeper", "keeper.new"}) ::unlinkat(run_dir, stale, 0);
+    eve::sdk::detail::remove_planned_cgroups(run_dir);
 
-    const auto groups = make_groups(order, report);
+    const auto groups = make_groups(order, run_dir, report);
 
     int go[2];
     int failed[2];
@@ -464,7 +502,7 @@ int main() {
     const auto guest = ::fork();
     if (guest < 0) {
         const int number = errno;
-        remove_groups(order, groups);
+        remove_groups(order, run_dir, groups);
         report.fail("resource_exhausted", "fork: " + reason(number));
     }
     if (guest == 0) {
@@ -479,7 +517,7 @@ int main() {
         ::kill(guest, SIGKILL);
         ::waitpid(guest, nullptr, 0);
         ::unlinkat(run_dir, "keeper", 0);
-        remove_groups(order, groups);
+        remove_groups(order, run_dir, groups);
         report.fail(code, what);
     };
 
@@ -514,6 +552,10 @@ int main() {
     for (int fd = first_guest_fd; fd < 1024; ++fd)
         if (fd != run_dir) ::close(fd);
 
+    // From here on it waits, writes one file and removes empty cgroups, for which it needs one right: their tops can be written by nobody.
+    (void)eve::rights::keep_only(eve::rights::keeper);
+    restrict_files(run_dir, groups);
+
     int status = 0;
     while (::waitpid(guest, &status, 0) < 0 && errno == EINTR) {}
     std::string ending = WIFSIGNALED(status) ? "signal " + std::to_string(WTERMSIG(status)) : "code " + std::to_string(WEXITSTATUS(status));
@@ -521,6 +563,6 @@ int main() {
     ending += "\nended_at " + utc_now() + "\n";
     constexpr int attempts_max = 60;  // a full disk may be emptied; our own death would lose the truth
     for (int attempt = 0; attempt < attempts_max && write_durably(run_dir, "exit", ending) != 0; ++attempt) ::sleep(1);
-    remove_groups(order, groups);
+    remove_groups(order, run_dir, groups);
     return 0;
 }

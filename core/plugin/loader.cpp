@@ -196,8 +196,14 @@ Result<Inspection> Loader::look_into(const std::string& file, HostServices& host
             return refusal.error;
         }
 
+    // A process may be killed for reasons that are not the plugin's (memory was short): only what dies again is held against it.
+    constexpr int deaths_max = 2;
     bool crashed = false;
     auto seen = ask(file, host, crashed);
+    for (int death = 1; !seen && crashed && seen.error().code == Code::unavailable && death < deaths_max; ++death) {
+        crashed = false;
+        seen = ask(file, host, crashed);
+    }
     if (!seen) {
         auto error = std::move(seen).error();
         if (crashed && error.hint.empty())

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/plugin/rights.hpp"
 #include "eve/abi.h"
 #include "eve/host.hpp"
 #include "eve/result.hpp"
@@ -58,6 +59,7 @@ struct OpenOptions {
 /// What an isolated one needs besides. The defaults are the node's; tests shorten them.
 struct HostProcessOptions {
     std::string executable;                                  ///< of plugin-host
+    std::uint64_t capabilities = rights::node;               ///< at most these
     std::chrono::nanoseconds open_limit = std::chrono::seconds{30};
     std::chrono::nanoseconds call_limit = std::chrono::seconds{60};   ///< for calls without a limit of their own
     std::chrono::nanoseconds overtime = std::chrono::seconds{2};      ///< after a call's limit, before its host is killed

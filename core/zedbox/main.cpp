@@ -4,12 +4,15 @@
 #include <unistd.h>
 
 #include <boost/program_options.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <iostream>
 #include <string>
 #include <vector>
 
+#include "core/plugin/rights.hpp"
 #include "core/zedbox/options.hpp"
 #include "core/zedbox/process.hpp"
 #include "core/zedbox/run.hpp"
@@ -30,6 +33,7 @@ constexpr const char* usage = R"(usage: zedbox node [OPTIONS]                 th
   --plugin-config N=FILE one JSON object for plugin N; may be given more than once
   --isolation HOW        process or in-process, for all plugins (default: as each plugin asks)
   --guest-user UID[:GID] what guests run as (default 65533:65533)
+  --unsupervised         node: no parent that starts it again, also where neither systemd nor EVE's watchdog is (for debuggers)
   --log-level LEVEL      debug, info, warn or error (default info)
 )";
 
@@ -80,7 +84,7 @@ int main(int argc, char** argv) try {
     Options options;
     std::string order, guest_user, word;
     std::vector<std::string> plugin_configs;
-    bool foreground = false, debug = false;
+    bool foreground = false, debug = false, unsupervised = false;
     auto add = described.add_options();
     add("help,h", "");
     add("root", po::value(&options.root), "");
@@ -91,6 +95,7 @@ int main(int argc, char** argv) try {
     add("libexec", po::value(&options.libexec_dir), "");
     add("guest-user", po::value(&guest_user), "");
     add("log-level", po::value(&options.log_level), "");
+    add("unsupervised", po::bool_switch(&unsupervised), "");
     add("foreground", po::bool_switch(&foreground), "");
     add("debug,d", po::bool_switch(&debug), "");  // EVE's flag of every agent
     add("word", po::value(&word), "");
@@ -118,7 +123,9 @@ int main(int argc, char** argv) try {
         if (equals == 0 || equals == std::string::npos) return complain("--plugin-config is NAME=FILE, not '" + text + "'");
         options.plugin_config_files[text.substr(0, equals)] = text.substr(equals + 1);
     }
+    options.supervise = !unsupervised;
     fill_in_places(options);
+    if (!eve::rights::keep_only(eve::rights::node)) return complain("capabilities could not be dropped: " + std::string(std::strerror(errno)));
 
     const std::string called = std::filesystem::path(argv[0]).filename().string();
     if (called != "zedbox") {

@@ -15,6 +15,7 @@ struct Options {
     std::string isolation;                  ///< "process", "in-process", or empty for each plugin's default
     std::string libexec_dir;                ///< plugin-host, keeper, fetch
     std::string log_level = "info";
+    bool supervise = true;                  ///< `node` may put a parent over itself
     unsigned guest_uid = 0;                 ///< what guests run as; 0: the user "evenode-guest", else 65533
     unsigned guest_gid = 0;
 };

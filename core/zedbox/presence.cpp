@@ -30,6 +30,11 @@ std::optional<pid_t> parse_pid(const std::string& text) {
 // A number alone proves nothing when /run survived a reboot: the process must be called like the agent, or like the program of all agents.
 bool is_alive_as(pid_t pid, const std::string& agent) {
     if (::kill(pid, 0) != 0 && errno != EPERM) return false;
+    // One that was killed and waits for its parent to notice is nobody's rival.
+    const auto stat = storage::read_file("/proc/" + std::to_string(pid) + "/stat", small_file_max);
+    if (!stat) return false;
+    const auto state = stat->rfind(") ");
+    if (state == std::string::npos || stat->compare(state, 3, ") Z") == 0 || stat->compare(state, 3, ") X") == 0) return false;
     const auto name = storage::read_file("/proc/" + std::to_string(pid) + "/comm", small_file_max);
     if (!name) return false;
     constexpr std::size_t comm_max = 15;

@@ -17,6 +17,7 @@
 #include "core/types/node.hpp"
 #include "core/zedbox/presence.hpp"
 #include "core/zedbox/process.hpp"
+#include "core/zedbox/supervisor.hpp"
 
 namespace eve::zedbox {
 namespace {
@@ -70,7 +71,10 @@ private:
 /// The agents that run in this process.
 class Node {
 public:
-    explicit Node(const Options& options) : process_(options), signals_(process_.loop, [this](int signal) { on_signal(signal); }), manager_(process_.loop) {}
+    explicit Node(const Options& options, Heartbeat heartbeat = Heartbeat())
+        : process_(options), signals_(process_.loop, [this](int signal) { on_signal(signal); }), manager_(process_.loop), heartbeat_(heartbeat) {
+        if (heartbeat_.heard()) beat();
+    }
     ~Node() {
         // First what runs in lanes, then whose effects it uses. Records and guests stay: the next life adopts them.
         process_.lanes.reset();
@@ -110,6 +114,10 @@ public:
     Process& process() { return process_; }
 
 private:
+    void beat() {
+        heartbeat_.beat();
+        process_.loop.after(SupervisorLimits{}.beat, [this] { beat(); });
+    }
     void on_signal(int signal) {
         process_.log.write(Level::info, "zedbox.stopping", {{"signal", signal}});
         process_.loop.stop();
@@ -118,6 +126,7 @@ private:
     Process process_;
     Signals signals_;
     ServiceManager manager_;
+    Heartbeat heartbeat_;
     std::map<std::string, std::unique_ptr<AgentPresence>> presences_;
     std::map<std::string, std::unique_ptr<RunningAgent>> running_;
 };
@@ -128,11 +137,16 @@ constexpr const char* request_socket = "/run/zedbox/ServiceInitStatus.sock";
 }  // namespace
 
 int run_node(const Options& options) {
-    Node node(options);
-    if (!node.claim(daemon_name)) return 1;
-    for (const auto& agent : agents())
-        if (!node.start(agent)) return 1;
-    return node.run();
+    const auto work = [&options](Heartbeat heartbeat) {
+        Node node(options, heartbeat);
+        if (!node.claim(daemon_name)) return 1;
+        for (const auto& agent : agents())
+            if (!node.start(agent)) return 1;
+        return node.run();
+    };
+    if (!options.supervise || watched_by_others(Root(options.root))) return work(Heartbeat());
+    const SystemClock clock;
+    return supervise(clock, work);
 }
 
 int run_agents(const Options& options, const std::vector<std::string>& names) {

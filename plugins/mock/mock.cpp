@@ -148,8 +148,12 @@ public:
             if (now.state == DomainState::running) return now;
             if (now.state != DomainState::defined)
                 return Error{.code = Code::failed_precondition, .what = "the domain has ended: destroy it and create it again"};
-            if (!config_.guest.empty())
+            if (!config_.guest.empty()) {
+                // Written down first: who comes after us looks for the process.
+                record.has_process = true;
+                if (auto saved = save(record); !saved) return std::move(saved).error();
                 if (auto spawned = spawn(record); !spawned) return std::move(spawned).error();
+            }
             record.state = DomainState::running;
             record.started_at = utc_now();
             if (auto saved = save(record); !saved) return std::move(saved).error();
@@ -278,7 +282,7 @@ private:
         if (!kept) return std::nullopt;
         return std::move(*kept);
     }
-    Status spawn(Record& record) {
+    Status spawn(const Record& record) {
         const auto& id = record.spec.id;
         if (::mkdirat(host_.config().run_dir.fd, id.value.c_str(), 0700) != 0 && errno != EEXIST)
             return Error{.code = Code::unavailable, .what = "run directory: " + std::string(std::strerror(errno))};
@@ -289,7 +293,6 @@ private:
                                     .cgroup = {.memory_max = {record.spec.memory.n + record.spec.memory_overhead.n}}});
         ::close(dir);
         if (!spawned) return std::move(spawned).error();
-        record.has_process = true;
         return {};
     }
     DomainInfo observe(const Record& record) const {
@@ -302,12 +305,15 @@ private:
                         .started_at = record.started_at};
         if (!record.has_process) return info;
         const auto kept = kept_process(record.spec.id);
-        if (!kept) {
+        if (!kept && record.state == DomainState::defined) {
+            // the start came no further
+        } else if (!kept) {
             info.state = DomainState::broken;
             info.reason = "its process did not outlive the machine";
             info.exit.emplace();
         } else if (kept->running) {
             info.pid = kept->guest.pid;
+            if (record.state == DomainState::defined) info.state = DomainState::running;
         } else {
             info.exit = kept->exit;
             const bool orderly = record.state == DomainState::halting || kept->exit->code == 0;
@@ -338,12 +344,14 @@ private:
                 ::poll(&wait, 1, patience_ms);
                 ::close(*keeper);
             }
-            const int dir = open_run_dir(id);
+        }
+        if (const int dir = open_run_dir(id); dir >= 0) {
             auto forgotten = eve::sdk::forget_kept_process(dir);
             ::close(dir);
             if (!forgotten) return forgotten;
             ::unlinkat(host_.config().run_dir.fd, id.value.c_str(), AT_REMOVEDIR);
         }
+        ::unlinkat(state_dir(), (file_of(id) + ".new").c_str(), 0);
         if (::unlinkat(state_dir(), file_of(id).c_str(), 0) != 0 && errno != ENOENT)
             return Error{.code = Code::unavailable, .what = file_of(id) + ": " + std::strerror(errno)};
         return {};

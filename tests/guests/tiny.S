@@ -54,7 +54,13 @@ _start:
     movw $0x100, %ax
     outw %ax, %dx
     movw $0x600, %dx                /* PM1 status */
+#ifdef SECTOR
+1:  sti                             /* the firmware's clock wakes it: many of them leave the CPU to others */
+    hlt
+    inw %dx, %ax
+#else
 1:  inw %dx, %ax
+#endif
     testw $0x100, %ax
     jz 1b
     jmp off

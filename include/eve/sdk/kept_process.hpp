@@ -4,6 +4,7 @@
 //
 // The keeper's files in the run directory, each written whole or not at all:
 //   keeper  one "name value" a line: format, name, guest_pid, guest_start, keeper_pid, keeper_start, started_at, cgroup (one each)
+//   cgroups one directory a line: what may have been made for it, written before they are
 //   exit    one "name value" a line: code or signal, oom, ended_at
 
 #include <dirent.h>
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,6 +33,8 @@
 namespace eve {
 EVE_SDK_NAMESPACE {
 namespace sdk {
+
+inline constexpr const char* planned_cgroups_file = "cgroups";
 
 /// What is known of a process that a keeper watches.
 struct KeptProcess {
@@ -75,6 +79,29 @@ template <class Take> void each_line(std::string_view text, Take take) {
         text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
         if (const auto space = line.find(' '); space != std::string_view::npos) take(line.substr(0, space), line.substr(space + 1));
     }
+}
+
+/// The cgroup is gone, and so are the two above it that no other guest needs. False: processes are still in it.
+inline bool remove_cgroup(const std::string& cgroup) {
+    if (::rmdir(cgroup.c_str()) != 0 && errno == EBUSY) return false;
+    const auto above = cgroup.substr(0, cgroup.rfind('/'));
+    ::rmdir((above + "/keepers").c_str());
+    ::rmdir(above.c_str());
+    return true;
+}
+
+/// The cgroups of a keeper that died before it wrote its record are gone. False: processes are still in one of them.
+inline bool remove_planned_cgroups(int run_dir) {
+    const auto planned = read_small_file(run_dir, planned_cgroups_file);
+    bool all = true;
+    std::string_view rest = planned ? std::string_view(*planned) : std::string_view();
+    while (!rest.empty()) {
+        const auto end = rest.find('\n');
+        if (const auto line = rest.substr(0, end); line.starts_with('/')) all = remove_cgroup(std::string(line)) && all;
+        rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
+    }
+    if (all) ::unlinkat(run_dir, planned_cgroups_file, 0);
+    return all;
 }
 
 struct ProcStat {
@@ -171,20 +198,22 @@ inline Result<KeptProcess> read_kept_process(int run_dir) {
     return kept;
 }
 
-/// Nothing of a kept process that ended is left: its keeper's files, and its cgroups if the keeper died before it removed them.
-/// failed_precondition: it still runs. Where there was none, success.
+/// Nothing of a kept process that ended is left: its keeper's files, and its cgroups if the keeper died before it removed them, or before it
+/// wrote anything. failed_precondition: it still runs, or its keeper has just begun. Where there was none, success.
 inline Status forget_kept_process(int run_dir) {
     const auto kept = read_kept_process(run_dir);
-    if (!kept && kept.error().code == Code::not_found) return {};
     if (kept && kept->running) return Error{.code = Code::failed_precondition, .what = "process " + std::to_string(kept->guest.pid) + " still runs"};
-    if (kept)
-        for (const auto& cgroup : kept->cgroups) {
-            if (::rmdir(cgroup.c_str()) != 0 && errno == EBUSY) return Error{.code = Code::unavailable, .what = cgroup + " is still in use"};
-            const auto above = cgroup.substr(0, cgroup.rfind('/'));  // these two stay while another guest needs them
-            ::rmdir((above + "/keepers").c_str());
-            ::rmdir(above.c_str());
-        }
-    for (const char* file : {"exit", "keeper"})
+    if (!kept) {
+        const int lock = ::openat(run_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const bool at_work = lock >= 0 && ::flock(lock, LOCK_EX | LOCK_NB) != 0;
+        if (lock >= 0) ::close(lock);
+        if (at_work) return Error{.code = Code::failed_precondition, .what = "a keeper is at work in the run directory"};
+    } else {
+        for (const auto& cgroup : kept->cgroups)
+            if (!detail::remove_cgroup(cgroup)) return Error{.code = Code::unavailable, .what = cgroup + " is still in use"};
+    }
+    if (!detail::remove_planned_cgroups(run_dir)) return Error{.code = Code::unavailable, .what = "a cgroup of the process is still in use"};
+    for (const char* file : {"exit", "keeper", "exit.new", "keeper.new", "cgroups.new"})
         if (::unlinkat(run_dir, file, 0) != 0 && errno != ENOENT)
             return Error{.code = Code::unavailable, .what = std::string(file) + ": " + std::strerror(errno)};
     return {};

@@ -1,8 +1,11 @@
 // crash-anywhere: puts a node through a script (scenario.hpp) again and again, and kills one of its processes before call k, for k spread over
-// all processes; two processes, the second while the node recovers from the first; or all at a random instant. Prints what went wrong with
-// the one line that does it again.
+// all processes; two processes, the second while the node recovers from the first; or all at a random instant. Or lets call k fail, or come up
+// short; or stops a process there for a while. Prints what went wrong with the one line that does it again.
+
+#include <sys/syscall.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -10,6 +13,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,9 +27,11 @@ using eve::Prng;
 
 struct Options {
     Bench bench;
-    std::string mode = "spread";  // spread, all, recovery, mixed, none
-    std::string role;             // one kill: --role R --call K
+    std::string mode = "spread";
+    std::string role;  // one kill: --role R --call K; --error ENOSPC and so on: one failure
     std::uint64_t call = 0;
+    std::string error;
+    std::chrono::milliseconds stopped{12'000};
     std::string then_role;
     std::uint64_t then_call = 0;
     std::uint64_t seed = 1;
@@ -37,8 +43,8 @@ struct Options {
 int usage() {
     std::fprintf(stderr,
                  "usage: crash-anywhere --root DIR --bin DIR --ns NAME --url URL --image FILE --sha256 HEX --size BYTES [--real]\n"
-                 "       [--mode spread|all|recovery|mixed] [--seed N] [--seconds N] [--runs N] [--limit-ms N] [--verbose]\n"
-                 "       [--role ROLE --call K [--then-role ROLE --then-call K]]\n");
+                 "       [--mode spread|all|recovery|mixed|fail|stop] [--seed N] [--seconds N] [--runs N] [--limit-ms N] [--verbose]\n"
+                 "       [--role ROLE --call K [--error NAME] [--then-role ROLE --then-call K]] [--stopped-ms N]\n");
     return 2;
 }
 
@@ -61,6 +67,8 @@ bool read_options(int argc, char** argv, Options& o) {
         else if (name == "--mode") o.mode = value;
         else if (name == "--role") o.role = value;
         else if (name == "--call") o.call = number;
+        else if (name == "--error") o.error = value;
+        else if (name == "--stopped-ms") o.stopped = std::chrono::milliseconds{number};
         else if (name == "--then-role") o.then_role = value;
         else if (name == "--then-call") o.then_call = number;
         else if (name == "--seed") o.seed = number;
@@ -69,6 +77,35 @@ bool read_options(int argc, char** argv, Options& o) {
         else return false;
     }
     return !o.bench.root.empty() && !o.bench.bin.empty() && !o.bench.node_ns.empty();
+}
+
+/// A way to fail, and the calls that the kernel may let fail so.
+struct Failure {
+    const char* name;
+    Fault fault;
+    int error;
+    std::vector<long> calls;
+};
+
+const std::vector<Failure>& failures() {
+    static const std::vector<long> disk{SYS_write, SYS_pwrite64, SYS_openat, SYS_mkdir, SYS_mkdirat, SYS_rename, SYS_renameat, SYS_linkat,
+                                        SYS_symlink, SYS_ftruncate, SYS_fallocate, SYS_copy_file_range};
+    static const std::vector<long> syncs{SYS_fsync, SYS_fdatasync, SYS_write, SYS_pwrite64, SYS_openat, SYS_unlinkat, SYS_unlink, SYS_renameat, SYS_rename};
+    static const std::vector<long> descriptors{SYS_openat, SYS_socket, SYS_socketpair, SYS_pipe2, SYS_memfd_create, SYS_eventfd2, SYS_inotify_init1};
+    static const std::vector<long> memory{SYS_clone, SYS_clone3, SYS_vfork, SYS_openat, SYS_sendmsg, SYS_sendto, SYS_socket, SYS_ioctl, SYS_mkdirat};
+    static const std::vector<long> slow{SYS_openat, SYS_write, SYS_fsync, SYS_fdatasync, SYS_connect, SYS_sendto, SYS_sendmsg, SYS_flock};
+    static const std::vector<Failure> all{
+        {"EIO", Fault::fail, EIO, syncs},          {"ENOSPC", Fault::fail, ENOSPC, disk},     {"EDQUOT", Fault::fail, EDQUOT, disk},
+        {"EINTR", Fault::fail, EINTR, slow},       {"EMFILE", Fault::fail, EMFILE, descriptors}, {"ENOMEM", Fault::fail, ENOMEM, memory},
+        {"EAGAIN", Fault::fail, EAGAIN, {SYS_clone, SYS_clone3, SYS_vfork, SYS_fork}}, {"short", Fault::cut_short, 0, {SYS_write, SYS_pwrite64}},
+    };
+    return all;
+}
+
+const Failure* find_failure(const std::string& name) {
+    for (const auto& failure : failures())
+        if (name == failure.name) return &failure;
+    return nullptr;
 }
 
 void print(const Outcome& out, const std::string& how, bool verbose) {
@@ -91,6 +128,11 @@ int main(int argc, char** argv) {
 
     if (options.call != 0) {
         Trouble trouble{.trigger = {.role = options.role, .call = options.call}, .armed = true};
+        if (const auto* failure = find_failure(options.error)) {
+            trouble.trigger.fault = failure->fault;
+            trouble.trigger.error = failure->error;
+            trouble.trigger.calls = failure->calls;
+        }
         if (options.then_call != 0) trouble.after = Trigger{.role = options.then_role, .call = options.then_call};
         const auto out = run_scenario(bench, trouble, std::nullopt);
         print(out, "--role " + options.role + " --call " + std::to_string(options.call), true);
@@ -156,6 +198,28 @@ int main(int argc, char** argv) {
                 trouble.after = draw(false);
                 how += " --then-role " + trouble.after->role + " --then-call " + std::to_string(trouble.after->call);
             }
+        } else if (mode == "fail") {
+            const auto& failure = failures()[prng.below(failures().size())];
+            trouble.armed = true;
+            trouble.trigger = draw(true);
+            // Only some calls are of that kind: about one in eight.
+            trouble.trigger.call = 1 + trouble.trigger.call / 8;
+            trouble.trigger.fault = failure.fault;
+            trouble.trigger.error = failure.error;
+            trouble.trigger.calls = failure.calls;
+            how = "--error " + std::string(failure.name) + " --role " + trouble.trigger.role + " --call " + std::to_string(trouble.trigger.call);
+        } else if (mode == "stop") {
+            trouble.armed = true;
+            trouble.trigger = draw(true);
+            trouble.trigger.fault = Fault::stop;
+            auto until = std::make_shared<std::optional<std::chrono::steady_clock::time_point>>();
+            trouble.meanwhile = [until, stopped = options.stopped](Tracer& tracer) {
+                const auto hits = tracer.hits();
+                if (hits.empty()) return;
+                if (!*until) *until = std::chrono::steady_clock::now() + stopped;
+                else if (std::chrono::steady_clock::now() >= **until) tracer.let_go();
+            };
+            how = "stopped: --role " + trouble.trigger.role + " --call " + std::to_string(trouble.trigger.call);
         } else if (mode == "all") {
             // Kept by the callbacks of this run only.
             auto ticks = std::make_shared<std::uint64_t>(1 + prng.below(200));

@@ -360,6 +360,7 @@ struct Tracer::Impl {
                 return go_on(tid);
             case Fault::stop:
                 ::kill(pid, SIGSTOP);
+                stopped = pid;
                 return go_on(tid);
         }
     }
@@ -379,6 +380,7 @@ struct Tracer::Impl {
     std::map<pid_t, pid_t> threads;      // to their process
     std::optional<Trigger> trigger, next;
     std::uint64_t seen = 0;
+    pid_t stopped = 0;
     std::vector<Hit> hit_list;
     std::map<std::string, std::uint64_t> counted;
     std::thread thread;
@@ -436,6 +438,11 @@ std::vector<Traced> Tracer::processes() const {
     std::vector<Traced> all;
     for (const auto& [pid, role] : impl_->alive) all.push_back({.pid = pid, .role = role});
     return all;
+}
+void Tracer::let_go() {
+    const std::lock_guard lock(impl_->mutex);
+    if (impl_->stopped != 0 && impl_->alive.contains(impl_->stopped)) ::kill(impl_->stopped, SIGCONT);
+    impl_->stopped = 0;
 }
 int Tracer::kill_all(const std::vector<std::string>& roles) {
     const std::lock_guard lock(impl_->mutex);

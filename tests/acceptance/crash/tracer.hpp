@@ -19,7 +19,7 @@ enum class Fault {
     kill,        ///< the process dies instead of making the call
     fail,        ///< the call is not made and returns `error`
     cut_short,   ///< a read or write is made with half the bytes (at least one)
-    stop,        ///< the process is stopped (SIGSTOP) instead; resume() lets it go on
+    stop,        ///< the process is stopped (SIGSTOP) first; let_go() lets it go on
 };
 
 /// What shall happen, once: before the k-th call of a process with that role since the trigger was armed.
@@ -79,6 +79,8 @@ public:
     std::map<std::string, std::uint64_t> counts() const;
     /// Processes that live, the guests among them.
     std::vector<Traced> processes() const;
+    /// What was stopped goes on, if it lives.
+    void let_go();
     /// All of those roles at once; how many there were.
     int kill_all(const std::vector<std::string>& roles);
 

@@ -258,6 +258,17 @@ TEST_F(DomainEvents, AStartedDomainThatIsNotSeenRunningInTimeIsBroken) {
     EXPECT_TRUE(domain.history.loss);
 }
 
+TEST_F(DomainEvents, AStartThatFindsAnEarlierOneAtWorkIsLookedAtAndNotBroken) {
+    see_absent();
+    on_stepped(domain, Step::create, now());
+    see(DomainState::defined);
+    on_step_failed(domain, Step::start, {.code = Code::already_exists, .what = "a keeper is at work in the run directory"}, policy, now());
+    EXPECT_FALSE(domain.history.loss);
+    EXPECT_TRUE(domain.history.look);
+    see(DomainState::running);
+    EXPECT_EQ(domain.status.State, SwState::RUNNING);
+}
+
 TEST_F(DomainEvents, APausedGuestIsPausedAndOneWithAnotherPidWasRebooted) {
     boot();
     see(DomainState::paused);

@@ -112,6 +112,19 @@ TEST_F(KeeperTest, WhatCannotBeStartedIsSaidAndLeavesNothing) {
     EXPECT_EQ(run({"/bin/true"}).error().code, Code::failed_precondition);
 }
 
+TEST_F(KeeperTest, AFailedStartLeavesTheDirectoryFreeAtOnce) {
+    for (int i = 0; i < 30; ++i) ASSERT_EQ(run({"/does/not/exist"}).error().code, Code::not_found) << "try " << i;
+}
+
+TEST_F(KeeperTest, GroupsOfAKeeperThatDiedBeforeItsRecordAreForgotten) {
+    const auto group = dir_.path("fs/parent/app");
+    std::filesystem::create_directories(group);
+    std::ofstream(dir_.path("run/cgroups")) << group << "\n";
+    ASSERT_TRUE(sdk::forget_kept_process(run_dir_.get()));
+    EXPECT_FALSE(std::filesystem::exists(dir_.path("fs/parent")));
+    EXPECT_FALSE(std::filesystem::exists(dir_.path("run/cgroups")));
+}
+
 TEST_F(KeeperTest, TheGuestHasItsDescriptorsItsEnvironmentAndNoOthers) {
     process_.stdout_fd = output();
     process_.env = {"A=b c"};

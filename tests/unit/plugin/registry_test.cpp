@@ -67,6 +67,21 @@ TEST_F(RegistryTest, TheFirstThatIsSupportedServesTheMode) {
     EXPECT_EQ(registry_->used()[0].name, "second");
 }
 
+TEST_F(RegistryTest, AHostThatIsKilledAtItsStartIsNotHeldAgainstThePlugin) {
+    install("mock");
+    options_.order = {"mock"};
+    // The first and the third start are killed: one while the plugin is looked into, one when it is opened for use.
+    const auto killed = dir_.path("killed-at-start"), count = dir_.path("count");
+    std::ofstream(killed) << "#!/bin/sh\necho >>" << count << "\ncase $(wc -l <" << count << ") in 1 | 3) kill -9 $$;; esac\nexec "
+                          << built("bin/plugin-host") << " \"$@\"\n";
+    ::chmod(killed.c_str(), 0755);
+    options_.plugin_host = killed;
+    auto* hypervisor = open().for_mode(VirtualizationMode::hvm);
+    EXPECT_EQ(status_of("mock").state, PluginState::used) << status_of("mock").reason;
+    ASSERT_NE(hypervisor, nullptr);
+    EXPECT_TRUE(hypervisor->list(call_));
+}
+
 TEST_F(RegistryTest, BrokenAndBadOnesAreKeptWithTheirReasons) {
     install("broken");
     install("bad", std::string(BAD_PLUGINS) + "/wrong_major.so");

@@ -278,6 +278,7 @@ TEST(Tidy, NothingSleepsReadsAClockDrawsOrSpawnsOnItsOwn) {
         {"core/loop/", "mutex in an agent", "the production lanes"},
         {"core/log/event_log.cpp", "mutex in an agent", "lanes log, too"},
         {"core/zedbox/plugin_runtimes.hpp", "mutex in an agent", "events come on the plugins' threads; the agent hears of them by post"},
+        {"core/zedbox/supervisor.cpp", "environment", "NOTIFY_SOCKET: whether systemd watches already"},
         {"core/evectl/main.cpp", "environment", "EVE_ROOT, the operator's default"},
         {"core/plugin/keeper.cpp", "sleep", "a process of its own that waits for a full disk to be emptied before it dies with the truth"},
         {"core/plugin/plugin_host.cpp", "detach", "workers may hang in a vendor's library; the process ends under them"},

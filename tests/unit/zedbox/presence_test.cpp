@@ -96,6 +96,17 @@ TEST_F(Presence, APidThatNowBelongsToAnotherProgramIsStale) {
     end(pid);
 }
 
+TEST_F(Presence, AKilledOwnerThatWaitsForItsParentIsNoRival) {
+    std::filesystem::create_directories(root.path("/run"));
+    const auto pid = child_called("zedbox");
+    std::ofstream(file("zedmanager.pid")) << pid;
+    ::kill(pid, SIGKILL);
+    siginfo_t info{};
+    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT), 0);  // dead, and not reaped
+    EXPECT_TRUE(AgentPresence::claim(loop, root, "zedmanager"));
+    end(pid);
+}
+
 TEST_F(Presence, AfterACrashTheNextLifeTakesOver) {
     { const auto crashed = AgentPresence::claim(loop, root, "zedmanager"); }
     EXPECT_TRUE(std::filesystem::exists(file("zedmanager.pid")));
