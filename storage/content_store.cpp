@@ -20,7 +20,6 @@ namespace eve::storage {
 namespace {
 
 constexpr std::size_t index_bytes_max = std::size_t{8} << 20;
-constexpr std::size_t manifest_bytes_max = std::size_t{4} << 20;
 constexpr std::size_t images_max = 4096;
 constexpr std::string_view sha_prefix = "sha256:";
 
@@ -71,6 +70,14 @@ public:
         root.annotations.emplace(types::oci_ref_name, image);
         index->manifests.push_back(std::move(root));
         return write_index(*index);
+    }
+
+    Result<std::string> read(const std::string& sha256, const std::string& from, std::uint64_t bytes_max) override {
+        if (!is_sha256(sha256)) return Error{.code = Code::invalid_argument, .what = "not a sha256"};
+        auto text = read_file(from.empty() ? path(sha256) : from, static_cast<std::size_t>(bytes_max));
+        if (!text) return text;
+        if (sha256_hex(*text) != sha256) return Error{.code = Code::not_found, .what = "blob " + sha256 + " is damaged"};
+        return text;
     }
 
     Status remove(const std::string& image, const std::vector<std::string>& blobs) override {
@@ -141,9 +148,10 @@ private:
         if (sha256.empty() || depth > 2 || stat(path(sha256).c_str(), &facts) != 0) return false;
         if (!S_ISREG(facts.st_mode) || static_cast<std::uint64_t>(facts.st_size) != descriptor.size) return false;
         into.push_back({.sha256 = sha256, .media_type = descriptor.mediaType, .size = descriptor.size});
-        const bool is_index = descriptor.mediaType == types::oci_media_index, is_manifest = descriptor.mediaType == types::oci_media_manifest;
-        if (!is_index && !is_manifest) return true;
-        const auto text = read_file(path(sha256), manifest_bytes_max);
+        const auto kind = types::oci_kind(descriptor.mediaType);
+        const bool is_index = kind == types::OciKind::index;
+        if (!is_index && kind != types::OciKind::manifest) return true;
+        const auto text = read_file(path(sha256), types::oci_manifest_bytes_max);
         if (!text || sha256_hex(*text) != sha256) return false;
         if (is_index) {
             const auto index = from_json<types::OciIndex>(*text);

@@ -15,6 +15,7 @@
 #include <set>
 #include <vector>
 
+#include "core/types/oci.hpp"
 #include "storage/child_process.hpp"
 #include "storage/fetch/protocol.hpp"
 #include "storage/durable_file.hpp"
@@ -65,19 +66,48 @@ public:
         }
     }
 
+    Result<std::string> resolve(const downloader::FetchRequest& request, const LaneContext& context) override {
+        const UniqueFd target(memfd_create("manifest", MFD_CLOEXEC));
+        if (!target.valid()) return os_error("memory for the manifest");
+        ResumePoint reached;
+        bool died = false;
+        auto report = run(request, order_of(request, types::oci_manifest_bytes_max), target.get(), {}, context, reached, died);
+        if (!report) return std::move(report).error();
+        return report->sha256;
+    }
+
 private:
     /// One process, to its end; `died` when it is not its word that ended it.
     Result<downloader::FetchOutcome> live(const downloader::FetchRequest& request, bool start_over, const UniqueFd& target,
                                           const std::function<void(downloader::FetchProgress)>& progress, const LaneContext& context, bool& died) {
-
-        fetch::Order order{.url = request.url,
-                           .authorization = request.authorization,
-                           .source_address = request.source_address,
-                           .size_max = request.size_max,
-                           .stall_seconds = static_cast<std::uint64_t>(std::max<std::int64_t>(request.stall_limit.count(), 1)),
-                           .tries_max = options_.tries_max,
-                           .first_delay_ms = static_cast<std::uint64_t>(options_.first_delay.count())};
+        fetch::Order order = order_of(request, request.size_max);
         if (!start_over) find_resume_point(request.target, target.get(), order);
+        ResumePoint reached{.offset = order.resume_from, .etag = order.validator_etag, .last_modified = order.validator_last_modified};
+        auto report = run(request, order, target.get(), progress, context, reached, died);
+        if (!report) {
+            checkpoint(request.target, target.get(), reached);
+            return std::move(report).error();
+        }
+        return conclude(request, target.get(), *report);
+    }
+
+    fetch::Order order_of(const downloader::FetchRequest& request, std::uint64_t size_max) const {
+        return {.url = request.url,
+                .authorization = request.authorization,
+                .source_address = request.source_address,
+                .fallback_url = request.fallback_url,
+                .registry_scope = request.registry_scope,
+                .user = request.user,
+                .password = request.password,
+                .size_max = size_max,
+                .stall_seconds = static_cast<std::uint64_t>(std::max<std::int64_t>(request.stall_limit.count(), 1)),
+                .tries_max = options_.tries_max,
+                .first_delay_ms = static_cast<std::uint64_t>(options_.first_delay.count())};
+    }
+
+    Result<fetch::Done> run(const downloader::FetchRequest& request, const fetch::Order& order, int target,
+                            const std::function<void(downloader::FetchProgress)>& progress, const LaneContext& context, ResumePoint& reached,
+                            bool& died) {
         auto packet = fetch::encode(order);
         if (!packet) return std::move(packet).error();
         auto roots = sealed_memory(trusted_roots(request.ca_certificates));
@@ -90,7 +120,7 @@ private:
         auto child = ChildProcess::start(
             {.program = options_.program,
              .arguments = {},
-             .descriptors = {{theirs.get(), fetch::control_fd}, {target.get(), fetch::target_fd}, {roots->get(), fetch::roots_fd}}});
+             .descriptors = {{theirs.get(), fetch::control_fd}, {target, fetch::target_fd}, {roots->get(), fetch::roots_fd}}});
         if (!child) return std::move(child).error().in("fetch process");
         theirs.reset();
         const bool ordered = send(ours.get(), packet->data(), packet->size(), MSG_NOSIGNAL) >= 0;
@@ -99,14 +129,9 @@ private:
         died = !ordered && failure == EPIPE;
         if (!ordered) return error_of(failure, "order to the fetch process");
 
-        ResumePoint reached{.offset = order.resume_from, .etag = order.validator_etag, .last_modified = order.validator_last_modified};
-        auto report = follow(request, progress, context, ours.get(), target.get(), reached, died);
+        auto report = follow(request, progress, context, ours.get(), target, reached, died);
         child->end();
-        if (!report) {
-            checkpoint(request.target, target.get(), reached);
-            return std::move(report).error();
-        }
-        return conclude(request, target.get(), *report);
+        return report;
     }
 
     static void find_resume_point(const std::string& target, int fd, fetch::Order& order) {
@@ -164,6 +189,7 @@ private:
                 return Error{.code = Code::failed_precondition, .what = "more was received than may be (size in image config incorrect)"};
             if (now.current != reached.offset) silent = {};
             reached = {.offset = now.current, .etag = now.etag, .last_modified = now.last_modified};
+            if (!progress) continue;
             progress({.current = now.current, .total = now.total});
             if (clock_.now() - saved < options_.checkpoint_interval) continue;
             saved = clock_.now();

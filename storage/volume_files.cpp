@@ -13,6 +13,7 @@
 
 #include "storage/child_process.hpp"
 #include "storage/confine/confine.hpp"
+#include "storage/container_volume.hpp"
 #include "storage/content_store.hpp"
 #include "storage/copy_file.hpp"
 #include "storage/files.hpp"
@@ -84,7 +85,8 @@ public:
             auto names = list_directory(directory(encrypted));
             if (!names) return std::move(names).error();
             for (const auto& name : *names)
-                if (name.ends_with(half_made)) (void)unlink((directory(encrypted) + "/" + name).c_str());
+                if (name.ends_with(half_made))
+                    if (auto removed = remove_tree(directory(encrypted) + "/" + name); !removed) return removed;
         }
         return {};
     }
@@ -107,6 +109,7 @@ public:
     }
 
     Result<volumemgr::VolumeFacts> inspect(const std::string& path, Format format) override {
+        if (format == Format::CONTAINER) return inspect_container(path);
         const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
         if (!fd.valid()) return os_error("open " + path);
         return inspect_open(fd.get(), format);
@@ -117,7 +120,8 @@ public:
         if (access(order.path.c_str(), F_OK) == 0) return Error{.code = Code::already_exists, .what = order.path + " exists"};
         if (auto made = make_directories(parent_directory(order.path)); !made) return std::move(made).error();
         const std::string temporary = order.path + std::string(half_made);
-        (void)unlink(temporary.c_str());
+        if (auto removed = remove_tree(temporary); !removed) return std::move(removed).error();
+        if (order.format == Format::CONTAINER) return create_container(options_, order, temporary, progress, context);
         const UniqueFd fd(open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
         if (!fd.valid()) return os_error("make " + temporary);
         auto made = fill(fd.get(), order, progress, context);
@@ -132,9 +136,11 @@ public:
     }
 
     Status destroy(const std::string& path) override {
-        for (const auto& name : {path, path + std::string(half_made)})
-            if (unlink(name.c_str()) != 0 && errno != ENOENT) return os_error("remove " + name);
-        return {};
+        // Out of the way in one step: what a crash leaves of a removal is half-made like what it leaves of a creation.
+        const std::string temporary = path + std::string(half_made);
+        if (auto removed = remove_tree(temporary); !removed) return removed;
+        if (rename(path.c_str(), temporary.c_str()) != 0) return errno == ENOENT ? Status{} : Status(os_error("remove " + path));
+        return remove_tree(temporary);
     }
 
     Result<volumemgr::DiskSpace> space(const LaneContext& context) override {

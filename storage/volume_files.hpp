@@ -14,7 +14,10 @@ struct VolumeFilesOptions {
     std::string persist;  ///< ROOT/persist; its file system is the one whose space is counted
     std::string store;    ///< the content store's directory
     std::string confine;  ///< the program that image tools are run in
+    std::string unpack;   ///< the program that unpacks layers of container images
     std::string qemu_img = "/usr/bin/qemu-img";
+    std::uint64_t container_bytes_max = std::uint64_t{256} << 30;  ///< of one image, unpacked
+    std::uint64_t container_entries_max = 4'000'000;
 };
 
 std::unique_ptr<volumemgr::VolumeFiles> make_volume_files(VolumeFilesOptions options);

@@ -16,6 +16,7 @@ using types::DownloaderStatus;
 using types::SwState;
 
 constexpr Lanes::Options transferring{.time_limit = std::chrono::hours{24 * 14}};  // a slow line is no fault: stalls are what is limited
+constexpr Lanes::Options resolving{.time_limit = std::chrono::minutes{15}};
 constexpr std::chrono::seconds sweep_interval{300};
 constexpr std::chrono::hours retry_after_max{24};
 
@@ -96,6 +97,8 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
                                                                 check_gates();
                                                                 for (const auto& key : keys())
                                                                     if (items[key].waits_network) retry_now(key);
+                                                                for (const auto& key : resolve_keys())
+                                                                    if (resolutions[key].waits_network) resolve_again(key);
                                                             }});
         datastores = bus.subscribe<types::DatastoreConfig>(
             {.agent = "zedagent"}, {.created = [this](const std::string&, const types::DatastoreConfig& now) {
@@ -103,6 +106,8 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
                     const auto& config = items[key].config;
                     if (config && std::count(config->DatastoreIDList.begin(), config->DatastoreIDList.end(), now.UUID) > 0) retry_now(key);
                 }
+                for (const auto& key : resolve_keys())
+                    if (resolutions[key].config.DatastoreID == now.UUID && resolutions[key].retry) resolve_again(key);
             }});
     }
 
@@ -117,8 +122,8 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
                                      .deleted = [this](const std::string& key, const DownloaderConfig&) { on_config(key, std::nullopt); },
                                      .synchronized = [this] { forget_old(); }});
         resolves = deps.bus.subscribe<types::ResolveConfig>(
-            {.agent = "volumemgr"}, {.created = [this](const std::string& key, const types::ResolveConfig& now) { resolve(key, now); },
-                                     .deleted = [this](const std::string& key, const types::ResolveConfig&) { (void)resolved->unpublish(key); }});
+            {.agent = "volumemgr"}, {.created = [this](const std::string& key, const types::ResolveConfig& now) { on_resolve(key, now); },
+                                     .deleted = [this](const std::string& key, const types::ResolveConfig&) { forget_resolve(key); }});
         deps.loop.after(sweep_interval, guarded_task([this] { sweep(); }));
     }
 
@@ -132,6 +137,12 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     std::vector<std::string> keys() const {
         std::vector<std::string> all;
         for (const auto& [key, item] : items) all.push_back(key);
+        return all;
+    }
+
+    std::vector<std::string> resolve_keys() const {
+        std::vector<std::string> all;
+        for (const auto& [key, resolution] : resolutions) all.push_back(key);
         return all;
     }
 
@@ -221,14 +232,18 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         for (const auto& id : config.DatastoreIDList) {
             const auto* datastore = datastores->get(id.to_string());
             if (datastore == nullptr) return fail(key, item, "no datastore " + id.to_string() + " is known", {});
-            auto source = source_of(*datastore, config.Name, config.NameIsURL, settings);
+            auto source = source_of(*datastore, config.Name, config.NameIsURL, config.Size, settings);
             if (!source) {
                 refused += (refused.empty() ? "" : " / ") + source.error().what;
                 continue;
             }
             for (const auto& address : from)
                 attempts.push_back({.request = {.url = source->url,
+                                                .fallback_url = source->fallback_url,
                                                 .authorization = source->authorization,
+                                                .registry_scope = source->registry_scope,
+                                                .user = source->user,
+                                                .password = source->password,
                                                 .ca_certificates = source->certificates,
                                                 .source_address = address,
                                                 .target = config.Target,
@@ -364,18 +379,116 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         deps.loop.after(sweep_interval, guarded_task([this] { sweep(); }));
     }
 
-    /// A name with a digest in it says the answer itself; a tag needs a registry, which comes with containers.
-    void resolve(const std::string& key, const types::ResolveConfig& config) {
+    // ---- tags of container registries ----
+
+    struct Resolution {
+        types::ResolveConfig config;
         types::ResolveStatus status;
-        status.DatastoreID = config.DatastoreID;
-        status.Name = config.Name;
-        status.Counter = config.Counter;
-        status.ImageSha256 = digest_in_name(config.Name);
-        if (status.ImageSha256.empty()) {
-            status.OrigError = "tags of container registries cannot be resolved by this node";
-            types::set_error(status, status.OrigError, now());
+        std::optional<JobId> job;
+        std::optional<TimerId> retry;
+        bool stale = false;          ///< asked anew while its job runs
+        bool waits_network = false;
+    };
+
+    /// A name with a digest in it says the answer itself; a tag is asked for.
+    void on_resolve(const std::string& key, const types::ResolveConfig& config) {
+        Resolution& resolution = resolutions[key];
+        resolution.config = config;
+        resolution.status = {};
+        resolution.status.DatastoreID = config.DatastoreID;
+        resolution.status.Name = config.Name;
+        resolution.status.Counter = config.Counter;
+        if (resolution.job) {
+            resolution.stale = true;
+            deps.lanes.cancel(*resolution.job);
+            return;
         }
-        (void)resolved->publish(key, std::move(status));
+        ask(key, resolution);
+    }
+
+    void forget_resolve(const std::string& key) {
+        if (const auto found = resolutions.find(key); found != resolutions.end()) {
+            if (found->second.job) deps.lanes.cancel(*found->second.job);
+            if (found->second.retry) deps.loop.cancel(*found->second.retry);
+            resolutions.erase(found);
+        }
+        (void)resolved->unpublish(key);
+    }
+
+    void ask(const std::string& key, Resolution& resolution) {
+        if (resolution.retry) deps.loop.cancel(*resolution.retry);
+        resolution.retry.reset();
+        resolution.waits_network = false;
+        resolution.status.ImageSha256 = digest_in_name(resolution.config.Name);
+        if (!resolution.status.ImageSha256.empty()) return (void)resolved->publish(key, resolution.status);
+        const auto* datastore = datastores->get(resolution.config.DatastoreID.to_string());
+        if (datastore == nullptr)
+            return fail_resolve(key, resolution, {.code = Code::not_found, .what = "no datastore " + resolution.config.DatastoreID.to_string() + " is known"});
+        auto source = source_of(*datastore, resolution.config.Name, false, 0, settings);
+        if (!source) return fail_resolve(key, resolution, source.error());
+        if (source->registry_scope.empty())
+            return fail_resolve(key, resolution, {.code = Code::unsupported, .what = "only container registries have tags"});
+        std::vector<Attempt> attempts;
+        for (const auto& address : addresses())
+            attempts.push_back({.request = {.url = source->url,
+                                            .registry_scope = source->registry_scope,
+                                            .user = source->user,
+                                            .password = source->password,
+                                            .ca_certificates = source->certificates,
+                                            .source_address = address,
+                                            .stall_limit = settings.seconds("timer.download.stalled")}});
+        if (attempts.empty()) {
+            resolution.waits_network = true;
+            return fail_resolve(key, resolution,
+                                {.code = Code::unavailable,
+                                 .what = "No IP management port addresses with cost <= " + std::to_string(settings.number("network.download.max.cost"))});
+        }
+        resolution.job = deps.lanes.submit(
+            "downloader/resolve/" + key,
+            [&transport = deps.transport, attempts = std::move(attempts)](const LaneContext& context) -> Result<std::string> {
+                std::optional<Error> last;
+                for (const auto& attempt : attempts) {
+                    auto answer = transport.resolve(attempt.request, context);
+                    if (answer || context.cancelled()) return answer;
+                    last = std::move(answer).error();
+                }
+                return *last;
+            },
+            guarded([this, key](Result<std::string> answer) { on_resolved(key, std::move(answer)); }), resolving);
+    }
+
+    void on_resolved(const std::string& key, Result<std::string> answer) {
+        const auto found = resolutions.find(key);
+        if (found == resolutions.end()) return;
+        Resolution& resolution = found->second;
+        resolution.job.reset();
+        if (resolution.stale) {
+            resolution.stale = false;
+            return ask(key, resolution);
+        }
+        if (!answer) return fail_resolve(key, resolution, answer.error());
+        types::clear_error(resolution.status);
+        resolution.status.OrigError.clear();
+        resolution.status.ImageSha256 = *std::move(answer);
+        deps.log.write(Level::info, "downloader.resolved", {{"name", resolution.config.Name}, {"sha256", resolution.status.ImageSha256}});
+        (void)resolved->publish(key, resolution.status);
+    }
+
+    void fail_resolve(const std::string& key, Resolution& resolution, const Error& error) {
+        auto wait = std::chrono::nanoseconds(retry_time());
+        if (error.retry_after) wait = std::max<std::chrono::nanoseconds>(wait, std::min<std::chrono::nanoseconds>(*error.retry_after, retry_after_max));
+        resolution.status.OrigError = error.what;
+        types::set_error(resolution.status, describe_failure(error.what, static_cast<std::uint64_t>(resolution.status.RetryCount), wait), now());
+        deps.log.write(Level::warn, "downloader.resolve_failed", {{"name", resolution.config.Name}, {"error", error.what}});
+        resolution.retry = deps.loop.after(wait, guarded_task([this, key] { resolve_again(key); }));
+        (void)resolved->publish(key, resolution.status);
+    }
+
+    void resolve_again(const std::string& key) {
+        const auto found = resolutions.find(key);
+        if (found == resolutions.end() || found->second.job) return;
+        ++found->second.status.RetryCount;
+        ask(key, found->second);
     }
 
     void publish(const std::string& key, const Item& item) {
@@ -395,6 +508,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     types::ConfigItems settings;
     bool vault_ready = false, have_settings = false, started = false;
     std::map<std::string, Item> items;
+    std::map<std::string, Resolution> resolutions;
     std::vector<std::string> queue;  ///< wants to start, in this order
     std::vector<std::string> old;
     std::size_t running = 0;

@@ -16,7 +16,11 @@ namespace eve::downloader {
 /// One object to receive into one file.
 struct FetchRequest {
     std::string url;                           ///< http:// or https://, complete, query included byte for byte
+    std::string fallback_url;                  ///< of the same server, asked when `url` is not found; empty: none
     std::string authorization;                 ///< value of the Authorization header; a secret; empty: none
+    std::string registry_scope;                ///< of a container registry: what a token is asked for; empty: not a registry
+    std::string user;                          ///< for the registry or its token server; secrets
+    std::string password;
     std::vector<std::string> ca_certificates;  ///< PEM, trusted beside the system's
     std::string source_address;                ///< local address to send from; empty: the kernel's choice
     std::string target;                        ///< absolute path of the pending file
@@ -49,6 +53,11 @@ public:
     ///         followed; invalid_argument, unsupported - the URL.
     virtual Result<FetchOutcome> fetch(const FetchRequest& request, const std::function<void(FetchProgress)>& progress,
                                        const LaneContext& context) = 0;
+    /// The digest of what a registry has under `request.url`, a manifest: 64 lower-case hex digits of the very bytes it served. `target` is not used.
+    /// [lane]
+    ///
+    /// Errors: those of fetch; failed_precondition - longer than a manifest may be.
+    virtual Result<std::string> resolve(const FetchRequest& request, const LaneContext& context) = 0;
 };
 
 /// The directory that transfers write into.

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 
+#include "core/downloader/registry.hpp"
+#include "core/types/oci.hpp"
+
 namespace eve::downloader {
 namespace {
 
 constexpr std::size_t url_bytes_max = 8192;
+constexpr std::string_view registry_type = "DsContainerRegistry";
 
 /// Go's path.Join: no empty parts, no "." and no way up beyond the root.
 std::string join_path(std::initializer_list<std::string_view> parts) {
@@ -45,10 +49,24 @@ std::string escape(std::string_view text) {
     return out;
 }
 
+Result<Source> source_in_registry(const types::DatastoreConfig& datastore, const std::string& name, std::uint64_t size) {
+    const auto image = parse_image_reference(datastore.Fqdn, datastore.Dpath, name);
+    if (!image) return image.error();
+    Source source{.url = manifest_url(*image), .registry_scope = pull_scope(*image), .user = datastore.ApiKey, .password = datastore.Password};
+    // The name does not say what it names, and registries keep manifests and blobs apart.
+    if (!image->sha256.empty()) source.fallback_url = blob_url(*image);
+    if (!source.fallback_url.empty() && size > types::oci_manifest_bytes_max) std::swap(source.url, source.fallback_url);
+    for (const auto& pem : datastore.DsCertPEM) source.certificates.emplace_back(pem.begin(), pem.end());
+    return source;
+}
+
 }  // namespace
 
-Result<Source> source_of(const types::DatastoreConfig& datastore, const std::string& name, bool name_is_url, const types::ConfigItems& items) {
-    if (datastore.DsType != "DsHttp" && datastore.DsType != "DsHttps" && !datastore.DsType.empty())
+Result<Source> source_of(const types::DatastoreConfig& datastore, const std::string& name, bool name_is_url, std::uint64_t size,
+                         const types::ConfigItems& items) {
+    const bool registry = datastore.DsType == registry_type;
+    if (registry && !datastore.IsCipher) return source_in_registry(datastore, name, size);
+    if (!registry && datastore.DsType != "DsHttp" && datastore.DsType != "DsHttps" && !datastore.DsType.empty())
         return Error{.code = Code::unsupported, .what = "unsupported transport method " + datastore.DsType};
     if (datastore.IsCipher)
         return Error{.code = Code::failed_precondition, .what = "the credentials of the datastore are encrypted and cannot be read"};

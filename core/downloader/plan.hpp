@@ -15,14 +15,17 @@ namespace eve::downloader {
 /// Where an object is, and what to show to get it.
 struct Source {
     std::string url;
+    std::string fallback_url;  ///< asked when `url` is not found
     std::string authorization;
+    std::string registry_scope, user, password;
     std::vector<std::string> certificates;
     friend bool operator==(const Source&, const Source&) = default;
 };
 
-/// The object `name` of `datastore`. A query in the name stays byte for byte.
+/// The object `name` of `datastore`. A query in the name stays byte for byte. Of a container registry: the manifest or blob of that name; what is larger
+/// than a manifest may be (`size`; 0: unknown) is first looked for among the blobs.
 /// Errors: unsupported - the datastore's transport; invalid_argument - no such URL can be made; failed_precondition - its credentials are encrypted.
-Result<Source> source_of(const types::DatastoreConfig& datastore, const std::string& name, bool name_is_url, const types::ConfigItems& items);
+Result<Source> source_of(const types::DatastoreConfig& datastore, const std::string& name, bool name_is_url, std::uint64_t size, const types::ConfigItems& items);
 
 /// Addresses of management ports that cost no more than `cost_max`, cheapest port first.
 std::vector<std::string> source_addresses(const types::DeviceNetworkStatus& network, std::uint32_t cost_max);

@@ -42,6 +42,8 @@ void Agent::Impl::start() {
     ref_statuses = bus.publish<types::VolumeRefStatus>(own);
     downloads = bus.publish<types::DownloaderConfig>(own);
     verifications = bus.publish<types::VerifyImageConfig>(own);
+    resolves = bus.publish<types::ResolveConfig>({.agent = "volumemgr"});
+    latches = bus.publish<types::AppAndImageToHash>({.agent = "volumemgr", .persistent = true});
     own_status = bus.publish<types::VolumeMgrStatus>(own);
     pending = bus.publish<types::VolumeCreatePending>(kept);
     deferred_deletes = bus.publish<types::DeferredContentDeleteStatus>(kept);
@@ -104,6 +106,8 @@ void Agent::Impl::start() {
                                                                                 begin();
                                                                                 changed();
                                                                             }});
+    resolve_statuses =
+        bus.subscribe<types::ResolveStatus>({.agent = "downloader"}, {.created = [on_change](const auto&, const auto&) { on_change(); }});
     domains = bus.subscribe<types::DomainStatus>({.agent = "domainmgr"}, {.created = [on_change](const auto&, const auto&) { on_change(); },
                                                                           .deleted = [on_change](const auto&, const auto&) { on_change(); }});
 }
@@ -197,11 +201,13 @@ void Agent::Impl::publish_all() {
         small.Content.clear();  // only the store needs it
         publish(*blob_statuses, sha, small);
     }
+    for (const auto& [key, config] : wanted_resolves) publish(*resolves, key, config);
     for (const auto& [sha, config] : wanted_downloads) publish(*downloads, sha, config);
     for (const auto& [sha, config] : wanted_verifications) publish(*verifications, sha, config);
     publish_volumes();
     sweep(*tree_statuses, [this](const std::string& key) { return trees.contains(key) && !trees.at(key).gone; });
     sweep(*blob_statuses, [this](const std::string& key) { return blobs.contains(key); });
+    sweep(*resolves, [this](const std::string& key) { return wanted_resolves.contains(key); });
     sweep(*downloads, [this](const std::string& key) { return wanted_downloads.contains(key); });
     sweep(*verifications, [this](const std::string& key) { return wanted_verifications.contains(key); });
     types::VolumeMgrStatus status{.Name = "volumemgr", .Initialized = true, .RemainingSpace = left_space()};
@@ -275,6 +281,10 @@ void Agent::Impl::check_deferred() {
         if (record->DeleteTime <= now()) due.push_back(*record);
     for (const auto& record : due) {
         (void)deferred_deletes->unpublish(record.ContentID.to_string());
+        types::ContentTreeStatus tree;
+        tree.ContentID = record.ContentID;
+        tree.GenerationCounter = record.GenerationCounter;
+        if (latches->get(latch_key(tree)) != nullptr) (void)latches->unpublish(latch_key(tree));
         release_image(record.ReferenceID, record.Blobs);
     }
     if (!due.empty()) changed();

@@ -48,6 +48,10 @@ public:
     /// digest;
     ///         resource_exhausted; cancelled; unavailable.
     virtual Status ingest(const std::string& image, const std::vector<IncomingBlob>& blobs, const LaneContext& context) = 0;
+    /// The bytes of one small blob: of the verified file `path` or, if that is empty, of the store. [lane]
+    ///
+    /// Errors: not_found - missing, or not of that digest; resource_exhausted - longer than `bytes_max`; unavailable.
+    virtual Result<std::string> read(const std::string& sha256, const std::string& path, std::uint64_t bytes_max) = 0;
     /// The image (unless empty) is gone, and so are those of `blobs` that no other image reaches. Idempotent. [lane]
     virtual Status remove(const std::string& image, const std::vector<std::string>& blobs) = 0;
     /// Images not in `keep` are gone, and so is every blob that no image reaches. Returns how many blobs went. [lane]
@@ -72,7 +76,7 @@ struct VolumeFacts {
 struct VolumeOrder {
     std::string path;
     types::Format format = {};
-    std::string blob_sha256;       ///< what it is filled from; empty: a blank volume
+    std::string blob_sha256;       ///< what it is filled from: a disk's image, or the manifest of a container's; empty: a blank volume
     std::uint64_t size_bytes = 0;  ///< grown to this if smaller, never shrunk; 0: as the image
 };
 
@@ -92,7 +96,8 @@ public:
     virtual Result<std::vector<FoundVolume>> scan() = 0;
     /// Errors: not_found; invalid_argument - the file is not of that format, or names another file; unsupported - the format; unavailable. [lane]
     virtual Result<VolumeFacts> inspect(const std::string& path, types::Format format) = 0;
-    /// The whole volume is at `path`, durably; until then nothing is there. `progress` gets a percentage, in the lane. [lane]
+    /// The whole volume is at `path`, durably; until then nothing is there. `progress` gets a percentage, in the lane. A container's volume is a
+    /// directory: rootfs/ with its layers unpacked, and image-config.json, the image's config as it came. [lane]
     ///
     /// Errors: already_exists; not_found - the blob; invalid_argument - not an image of that format, or one that names another file; unsupported -
     /// the

@@ -64,7 +64,7 @@ std::string lower(std::string text) {
 MadeImage make_disk_image(const std::string& blob_sha256, std::uint64_t blob_size, const std::string& media_type) {
     MadeImage made;
     types::OciConfig config;
-    config.architecture = "amd64";
+    config.architecture = types::oci_here().architecture;
     config.os = "linux";
     config.rootfs.diff_ids.push_back("sha256:" + blob_sha256);
     made.config = to_json(config);
@@ -76,6 +76,51 @@ MadeImage make_disk_image(const std::string& blob_sha256, std::uint64_t blob_siz
     made.manifest = to_json(manifest);
     made.manifest_sha256 = sha256_hex(made.manifest);
     return made;
+}
+
+std::string latch_key(const types::ContentTreeStatus& tree) {
+    return types::Uuid{}.to_string() + "." + tree.ContentID.to_string() + (tree.GenerationCounter == 0 ? "" : "." + std::to_string(tree.GenerationCounter));
+}
+
+std::string resolve_key(const types::ResolveConfig& config) {
+    // A key is a file's name; the image's name is the controller's.
+    constexpr std::size_t name_bytes_max = 120;
+    std::string name;
+    for (const char c : config.Name) name += c == '/' ? "%2F" : static_cast<unsigned char>(c) < 0x20 ? "?" : std::string(1, c);
+    if (name.size() > name_bytes_max) name = sha256_hex(config.Name);
+    return config.DatastoreID.to_string() + "+" + name + "+" + std::to_string(config.Counter);
+}
+
+std::string with_digest(const std::string& url, const std::string& sha256) {
+    if (url.find('@') != std::string::npos) return url;
+    const auto slash = url.rfind('/'), colon = url.rfind(':');
+    const bool tagged = colon != std::string::npos && (slash == std::string::npos || colon > slash);  // else it is a port's
+    return url.substr(0, tagged ? colon : url.size()) + "@sha256:" + sha256;
+}
+
+std::string beside(const std::string& url, const std::string& sha256) { return with_digest(url.substr(0, url.find('@')), sha256); }
+
+Result<ImageDocument> read_image_document(const std::string& json, const std::string& media_type, Nesting nesting) {
+    auto kind = types::oci_document_kind(json, media_type);
+    if (!kind) return std::move(kind).error();
+    const auto part = [](const types::OciDescriptor& descriptor) {
+        return ImagePart{.sha256 = types::oci_sha256(descriptor.digest), .media_type = descriptor.mediaType, .size = descriptor.size};
+    };
+    ImageDocument document;
+    if (*kind == types::OciKind::index) {
+        if (nesting != Nesting::root) return Error{.code = Code::invalid_argument, .what = "the index names another index"};
+        auto chosen = types::choose_oci_manifest(json, media_type, types::oci_here());
+        if (!chosen) return std::move(chosen).error();
+        document.media_type = types::oci_kind(media_type) == *kind ? media_type : std::string(types::oci_media_index);
+        document.parts.push_back(part(*chosen));
+        return document;
+    }
+    auto manifest = types::parse_oci_manifest(json, media_type);
+    if (!manifest) return std::move(manifest).error();
+    document.media_type = types::oci_kind(media_type) == *kind ? media_type : std::string(types::oci_media_manifest);
+    document.parts.push_back(part(manifest->config));
+    for (const auto& layer : manifest->layers) document.parts.push_back(part(layer));
+    return document;
 }
 
 std::uint64_t usage_of(const types::VolumeStatus& volume, const types::VolumeConfig* config) {

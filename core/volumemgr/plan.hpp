@@ -11,6 +11,7 @@
 #include "core/types/config_items.hpp"
 #include "core/types/volume.hpp"
 #include "core/volumemgr/effects.hpp"
+#include "eve/result.hpp"
 
 namespace eve::volumemgr {
 
@@ -39,6 +40,31 @@ struct MadeImage {
     std::string config, config_sha256;
 };
 MadeImage make_disk_image(const std::string& blob_sha256, std::uint64_t blob_size, const std::string& media_type);
+
+/// Where a tag's digest is kept, so that it is resolved once: EVE's "<nil>.<content>[.<generation>]".
+std::string latch_key(const types::ContentTreeStatus& tree);
+/// "<datastore>+<name>+<counter>", where the name is one that a file can have.
+std::string resolve_key(const types::ResolveConfig& config);
+/// "nginx:1.25" with the digest in the tag's place; a name that has a digest keeps the one it has.
+std::string with_digest(const std::string& url, const std::string& sha256);
+/// The name of another blob beside the one that `url` names.
+std::string beside(const std::string& url, const std::string& sha256);
+
+/// A blob that an index or a manifest names.
+struct ImagePart {
+    std::string sha256;
+    std::string media_type;
+    std::uint64_t size = 0;
+    friend bool operator==(const ImagePart&, const ImagePart&) = default;
+};
+/// What an index or a manifest is, and what of it this node needs: the manifest for its platform, or config and layers.
+struct ImageDocument {
+    std::string media_type;
+    std::vector<ImagePart> parts;
+};
+enum class Nesting : std::uint8_t { root, in_index };
+/// Errors: invalid_argument, unsupported - with the reason; nothing another try could mend.
+Result<ImageDocument> read_image_document(const std::string& json, const std::string& media_type, Nesting nesting);
 
 /// What a volume counts for: all it may grow to, if it is an app's to write into, else what it takes.
 std::uint64_t usage_of(const types::VolumeStatus& volume, const types::VolumeConfig* config);

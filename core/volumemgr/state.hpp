@@ -35,6 +35,13 @@ struct Tree {
     Retry retry;
 };
 
+/// What an index or a manifest of a container's image says, once it was read.
+struct Document {
+    bool busy = false;
+    bool waiting = false;  ///< for another try
+    std::optional<Result<ImageDocument>> read;
+};
+
 struct Volume {
     std::optional<types::VolumeConfig> config;
     types::VolumeConfig accepted;  ///< what it was made from: changes are measured against this
@@ -91,6 +98,11 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     void follow_verification(types::BlobStatus& blob);
     bool found_verified(types::BlobStatus& blob);
     void make_image(Tree& tree);
+    void apply_latch(Tree& tree);
+    bool resolve_tag(Tree& tree);
+    void expand_image(Tree& tree, bool& whole, std::vector<std::string>& problems);
+    const Result<ImageDocument>* document_of(types::BlobStatus& blob, Nesting nesting);
+    void start_over(Tree& tree);
     void load(Tree& tree);
     void on_loaded(const std::string& key, Status loaded);
     void release_tree(const Tree& tree);
@@ -132,6 +144,8 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     std::unique_ptr<Publication<types::VolumeCreatePending>> pending;
     std::unique_ptr<Publication<types::DeferredContentDeleteStatus>> deferred_deletes;
     std::unique_ptr<Publication<types::VolumeMgrStatus>> own_status;
+    std::unique_ptr<Publication<types::ResolveConfig>> resolves;
+    std::unique_ptr<Publication<types::AppAndImageToHash>> latches;
 
     std::unique_ptr<Subscription<types::VaultStatus>> vault;
     std::unique_ptr<Subscription<types::ConfigItemValueMap>> settings_topic;
@@ -144,6 +158,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     std::unique_ptr<Subscription<types::DownloaderStatus>> download_statuses;
     std::unique_ptr<Subscription<types::VerifyImageStatus>> verify_statuses;
     std::unique_ptr<Subscription<types::DomainStatus>> domains;
+    std::unique_ptr<Subscription<types::ResolveStatus>> resolve_statuses;
 
     types::ConfigItems settings;
     bool vault_ready = false, have_settings = false, preparing = false, prepared = false, begun = false, scheduled = false;
@@ -154,6 +169,8 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
 
     std::map<std::string, Tree> trees;               ///< by content id
     std::map<std::string, types::BlobStatus> blobs;  ///< by digest
+    std::map<std::string, Document> documents;       ///< by digest of an index or a manifest
+    std::map<std::string, types::ResolveConfig> wanted_resolves;
     std::map<std::string, types::DownloaderConfig> wanted_downloads;
     std::map<std::string, types::VerifyImageConfig> wanted_verifications;
     std::set<std::string> reverify;             ///< must be forgotten by the verifier before it is asked again

@@ -18,6 +18,12 @@ constexpr Lanes::Options loading{.time_limit = std::chrono::hours{12}};
 constexpr std::chrono::seconds release_retry{30};
 constexpr std::string_view registry = "DsContainerRegistry";
 
+/// Of reading an index or a manifest: what it says, or why its bytes could not be had.
+struct ReadOutcome {
+    Error failed;
+    std::optional<Result<ImageDocument>> read;
+};
+
 std::string source_tree() { return types::source_name<ContentTreeStatus>(); }
 
 /// Asked for in another way than what the tree was made from: another tree.
@@ -59,6 +65,7 @@ void Agent::Impl::reconcile_trees() {
             deps.log.write(Level::info, "volumemgr.content_tree",
                            {{"content", key}, {"url", config->RelativeURL.substr(0, config->RelativeURL.find('?'))}});
             if (deferred_deletes->get(key) != nullptr) (void)deferred_deletes->unpublish(key);
+            apply_latch(tree);
         }
         tree.config = *config;
         tree.status.DatastoreIDList = config->DatastoreIDList;
@@ -88,13 +95,16 @@ void Agent::Impl::advance_tree(Tree& tree) {
     if (!status.AllDatastoresResolved) return;
     if (status.IsOCIRegistry && status.DatastoreIDList.size() > 1)
         return refuse("OCI registry along with the fallback datastores list is not supported");
-    if (status.IsOCIRegistry || status.Format == types::Format::CONTAINER)
-        return refuse("content from container registries is not supported by this node");
+    if (status.IsOCIRegistry != (status.Format == types::Format::CONTAINER))
+        return refuse(status.IsOCIRegistry ? "only container images are taken from container registries by this node"
+                                           : "container images are taken from container registries only");
+    if (status.IsOCIRegistry && status.ContentSha256.empty() && !resolve_tag(tree)) return;
     if (status.ContentSha256.empty()) return refuse("no content sha256 defined");
 
     // In the store since before, under this very name.
     const auto image = images.find(image_name(status));
-    if (image != images.end() && !image->second.blobs.empty() && image->second.blobs.back().sha256 == status.ContentSha256) {
+    if (image != images.end() && !image->second.blobs.empty() &&
+        (status.IsOCIRegistry ? image->second.blobs.front() : image->second.blobs.back()).sha256 == status.ContentSha256) {
         status.Blobs.clear();
         for (const auto& stored : image->second.blobs) {
             status.Blobs.push_back(stored.sha256);
@@ -116,7 +126,7 @@ void Agent::Impl::advance_tree(Tree& tree) {
         root.Sha256 = status.ContentSha256;
         root.State = SwState::INITIAL;
         root.CreateTime = now();
-        root.MediaType = types::oci_media_layer;
+        if (!status.IsOCIRegistry) root.MediaType = types::oci_media_layer;
         if (const auto stored = find_stored(root.Sha256)) {
             root.State = SwState::LOADED;
             root.Size = stored->size;
@@ -127,9 +137,16 @@ void Agent::Impl::advance_tree(Tree& tree) {
     if (root.State < SwState::DOWNLOADED) {
         root.DatastoreIDList = status.DatastoreIDList;
         root.RelativeURL = status.RelativeURL;
-        root.Size = status.MaxDownloadSize;
+        root.Size = status.IsOCIRegistry ? types::oci_manifest_bytes_max : status.MaxDownloadSize;
     }
     advance_blob(root, tree);
+    bool whole = true;
+    std::vector<std::string> problems;
+    if (status.IsOCIRegistry) expand_image(tree, whole, problems);
+    if (!problems.empty()) {
+        if (status.State < SwState::VERIFIED) status.State = SwState::DOWNLOADING;
+        return refuse(problems.front());
+    }
 
     status.TotalSize = status.CurrentSize = 0;
     std::vector<types::ErrorDescription> errors;
@@ -154,13 +171,150 @@ void Agent::Impl::advance_tree(Tree& tree) {
         return raise(status, aggregate(errors, " / "), source);
     }
     if (tree.retry.failures == 0 || !types::is_error_source<ContentTreeStatus>(status)) types::clear_error_with_source(status);
-    if (!verified) {
+    if (!verified || !whole) {
         status.State = SwState::DOWNLOADING;
         return;
     }
     if (status.State < SwState::VERIFIED) status.State = SwState::VERIFIED;
-    make_image(tree);
+    if (!status.IsOCIRegistry) make_image(tree);
     load(tree);
+}
+
+/// A container's image by a tag is, from the first time that tag was looked up, an image by digest.
+void Agent::Impl::apply_latch(Tree& tree) {
+    ContentTreeStatus& status = tree.status;
+    if (status.Format != types::Format::CONTAINER) return;
+    if (status.ContentSha256.empty()) {
+        const auto* latched = latches->get(latch_key(status));
+        if (latched == nullptr || !is_sha256(latched->Hash)) return;
+        status.ContentSha256 = lower(latched->Hash);
+    }
+    status.RelativeURL = with_digest(status.RelativeURL, status.ContentSha256);
+}
+
+/// Whether the tag's digest is known now. Until then the downloader is asked.
+bool Agent::Impl::resolve_tag(Tree& tree) {
+    ContentTreeStatus& status = tree.status;
+    types::ResolveConfig wanted;
+    wanted.DatastoreID = status.DatastoreIDList.front();
+    wanted.Name = status.RelativeURL;
+    wanted.Counter = static_cast<std::uint32_t>(status.GenerationCounter);
+    const std::string key = resolve_key(wanted);
+    wanted_resolves.insert_or_assign(key, wanted);
+    status.HasResolverRef = true;
+    status.State = SwState::RESOLVING_TAG;
+    const auto* seen = resolve_statuses->get(key);
+    if (seen == nullptr || resolves->get(key) == nullptr) return false;
+    if (types::has_error(*seen)) {
+        raise(status, *seen, types::source_name<types::ResolveStatus>());
+        return false;
+    }
+    if (!is_sha256(seen->ImageSha256)) return false;
+    if (types::is_error_source<types::ResolveStatus>(status)) types::clear_error_with_source(status);
+    types::AppAndImageToHash latch;
+    latch.ImageID = status.ContentID;
+    latch.Hash = lower(seen->ImageSha256);
+    latch.PurgeCounter = wanted.Counter;
+    (void)latches->publish(latch_key(status), latch);
+    status.HasResolverRef = false;
+    status.State = SwState::RESOLVED_TAG;
+    apply_latch(tree);
+    return true;
+}
+
+/// The image's blobs as far as they are known, root first, each a step further.
+void Agent::Impl::expand_image(Tree& tree, bool& whole, std::vector<std::string>& problems) {
+    ContentTreeStatus& status = tree.status;
+    std::vector<std::string> list{status.ContentSha256};
+    Nesting nesting = Nesting::root;
+    for (std::size_t at = 0;;) {
+        BlobStatus& blob = blobs[list[at]];
+        if (blob.State < SwState::VERIFIED) {
+            whole = false;
+            break;
+        }
+        const auto* document = document_of(blob, nesting);
+        if (document == nullptr) {
+            whole = false;
+            break;
+        }
+        if (!*document) {
+            problems.push_back("image " + status.RelativeURL + ": " + document->error().what);
+            break;
+        }
+        blob.MediaType = (*document)->media_type;
+        for (const auto& part : (*document)->parts) {
+            list.push_back(part.sha256);
+            BlobStatus& child = blobs[part.sha256];
+            if (child.Sha256.empty()) {
+                child.Sha256 = part.sha256;
+                child.State = SwState::INITIAL;
+                child.CreateTime = now();
+                child.MediaType = part.media_type;
+                if (const auto stored = find_stored(part.sha256)) {
+                    child.State = SwState::LOADED;
+                    child.Size = stored->size;
+                    child.Progress = 100;
+                    child.TotalSize = child.CurrentSize = static_cast<std::int64_t>(stored->size);
+                }
+            }
+            if (child.State < SwState::DOWNLOADED) {
+                child.DatastoreIDList = status.DatastoreIDList;
+                child.RelativeURL = beside(status.RelativeURL, part.sha256);
+                child.Size = part.size;
+            }
+            advance_blob(child, tree);
+            if (child.State < SwState::DOWNLOADED) child.TotalSize = static_cast<std::int64_t>(part.size);
+            if (child.State >= SwState::VERIFIED && child.Size != part.size)
+                problems.push_back("blob " + part.sha256 + " of image " + status.RelativeURL + " has " + std::to_string(child.Size) +
+                                   " bytes, the manifest says " + std::to_string(part.size));
+        }
+        // An index leads to one manifest, a manifest to nothing that leads further.
+        if (nesting == Nesting::in_index || types::oci_kind(blob.MediaType) != types::OciKind::index) break;
+        nesting = Nesting::in_index;
+        at = 1;
+    }
+    status.Blobs = std::move(list);
+}
+
+/// What the blob says, once it was read; nothing until then.
+const Result<ImageDocument>* Agent::Impl::document_of(BlobStatus& blob, Nesting nesting) {
+    Document& document = documents[blob.Sha256];
+    if (document.read) return &*document.read;
+    if (document.busy || document.waiting) return nullptr;
+    document.busy = true;
+    deps.lanes.submit(
+        "volumemgr/store",
+        [&store = deps.store, sha = blob.Sha256, path = blob.State >= SwState::LOADED ? std::string{} : blob.Path, type = blob.MediaType,
+         nesting](const LaneContext&) {
+            auto text = store.read(sha, path, types::oci_manifest_bytes_max);
+            if (!text) return ReadOutcome{.failed = std::move(text).error()};
+            return ReadOutcome{.read = read_image_document(*text, type, nesting)};
+        },
+        guarded([this, sha = blob.Sha256](ReadOutcome outcome) {
+            const auto entry = documents.find(sha);
+            if (entry == documents.end()) return;
+            entry->second.busy = false;
+            if (outcome.read) {
+                entry->second.read = std::move(outcome.read);
+                return changed();
+            }
+            deps.log.write(Level::warn, "volumemgr.read_failed", {{"blob", sha}, {"error", outcome.failed.what}});
+            // What was verified is not there any more: from the start.
+            if (const auto lost = blobs.find(sha); lost != blobs.end() && outcome.failed.code == Code::not_found) {
+                lost->second.State = SwState::INITIAL;
+                lost->second.Path.clear();
+                if (lost->second.HasVerifierRef) reverify.insert(sha);
+                lost->second.HasVerifierRef = false;
+                if (lost->second.HasDownloaderRef) wanted_downloads[sha].LastRetry = now();
+            }
+            entry->second.waiting = true;
+            wake_after(release_retry, [this, sha] {
+                if (const auto again = documents.find(sha); again != documents.end()) again->second.waiting = false;
+                changed();
+            });
+        }));
+    return nullptr;
 }
 
 /// A blob's next step. It may be shared by several trees; `tree` is one that wants it.
@@ -205,7 +359,7 @@ void Agent::Impl::follow_download(BlobStatus& blob, const Tree& tree) {
     wanted.DatastoreIDList = blob.DatastoreIDList;
     wanted.Name = blob.RelativeURL;
     wanted.NameIsURL = tree.status.NameIsURL;
-    wanted.Size = tree.status.MaxDownloadSize;
+    wanted.Size = tree.status.IsOCIRegistry ? blob.Size : tree.status.MaxDownloadSize;
     wanted.Target = pending_path(deps.persist, blob, wanted.Size);
     wanted.RefCount = 1;
 
@@ -222,6 +376,7 @@ void Agent::Impl::follow_download(BlobStatus& blob, const Tree& tree) {
     blob.State = SwState::DOWNLOADED;
     blob.Size = seen->Size;
     blob.Path = seen->Target;
+    if (blob.MediaType.empty()) blob.MediaType = seen->ContentType.substr(0, types::oci_media_type_bytes_max);
 }
 
 void Agent::Impl::follow_verification(BlobStatus& blob) {
@@ -348,20 +503,7 @@ void Agent::Impl::on_loaded(const std::string& key, Status loaded) {
     tree.retry.code = error.code;
     ++tree.retry.failures;
     if (error.code == Code::not_found || error.code == Code::invalid_argument) {
-        // What was verified, or lay in the store, is not there any more: from the start.
-        for (const auto& sha : status.Blobs) {
-            BlobStatus& blob = blobs[sha];
-            if (!blob.Content.empty() || sha != status.ContentSha256) continue;
-            blob.State = SwState::INITIAL;
-            blob.Path.clear();
-            if (blob.HasVerifierRef) reverify.insert(sha);
-            blob.HasVerifierRef = false;
-            if (blob.HasDownloaderRef) wanted_downloads[sha].LastRetry = now();
-        }
-        for (const auto& sha : status.Blobs)
-            if (sha != status.ContentSha256) blobs[sha] = {};
-        status.Blobs = {status.ContentSha256};
-        status.State = SwState::DOWNLOADING;
+        start_over(tree);
     }
     const auto delay = retry_delay(error.code == Code::invalid_argument ? Code::not_found : error.code, tree.retry.failures);
     types::ErrorDescription description{.Error = "load of the content failed: " + error.what,
@@ -380,10 +522,33 @@ void Agent::Impl::on_loaded(const std::string& key, Status loaded) {
     raise(status, std::move(description), source_tree());
 }
 
+/// What was verified, or lay in the store, is not there any more: all of it from the start.
+void Agent::Impl::start_over(Tree& tree) {
+    ContentTreeStatus& status = tree.status;
+    for (const auto& sha : status.Blobs) {
+        BlobStatus& blob = blobs[sha];
+        if (!status.IsOCIRegistry && sha != status.ContentSha256) {
+            blob = {};  // made here, and made again
+            continue;
+        }
+        if (!blob.Content.empty()) continue;
+        blob.State = SwState::INITIAL;
+        blob.Path.clear();
+        if (blob.HasVerifierRef) reverify.insert(sha);
+        blob.HasVerifierRef = false;
+        if (blob.HasDownloaderRef) wanted_downloads[sha].LastRetry = now();
+    }
+    status.Blobs = {status.ContentSha256};
+    status.State = SwState::DOWNLOADING;
+}
+
 /// The tree is not asked for any more. Its image goes, at once or when the operator's time for it is over.
 void Agent::Impl::release_tree(const Tree& tree) {
-    const std::string name = image_name(tree.status);
+    const std::string name = image_name(tree.status), latch = latch_key(tree.status);
     deps.log.write(Level::info, "volumemgr.content_tree_gone", {{"content", tree.status.ContentID.to_string()}});
+    const bool kept = settings.seconds("timer.defer.content.delete").count() > 0 && tree.status.State == SwState::LOADED;
+    // The digest that its tag had stays as long as the image; another name under the same id is looked up anew.
+    if (latches->get(latch) != nullptr && (!kept || tree_configs->get(tree.status.ContentID.to_string()) != nullptr)) (void)latches->unpublish(latch);
     if (tree.busy || (tree.status.State != SwState::LOADED && tree.retry.failures == 0)) return;
     const auto keep = settings.seconds("timer.defer.content.delete");
     if (keep.count() > 0 && tree.status.State == SwState::LOADED) {
@@ -440,6 +605,14 @@ void Agent::Impl::count_blobs() {
         blob.RefCount = references;
     }
     std::erase_if(blobs, [](const auto& entry) { return entry.second.RefCount == 0; });
+    std::erase_if(documents, [this](const auto& entry) { return !entry.second.busy && !blobs.contains(entry.first); });
+    std::erase_if(wanted_resolves, [this](const auto& entry) {
+        return std::none_of(trees.begin(), trees.end(), [&entry](const auto& tree) {
+            const ContentTreeStatus& status = tree.second.status;
+            return status.HasResolverRef && status.RelativeURL == entry.second.Name &&
+                   status.DatastoreIDList.front() == entry.second.DatastoreID && static_cast<std::uint32_t>(status.GenerationCounter) == entry.second.Counter;
+        });
+    });
 }
 
 /// What is asked of the downloader and the verifier, and how it is given back: a request that is not needed is first said to be so, and goes when

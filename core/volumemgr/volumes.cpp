@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/types/oci.hpp"
 #include "core/volumemgr/state.hpp"
 
 namespace eve::volumemgr {
@@ -255,7 +256,11 @@ void Agent::Impl::advance_download(const std::string& key, Volume& volume, bool 
     if (stop_at_loaded || !admitted(volume)) return;
     status.ContentFormat = tree.Format;
     status.ReferenceName = image->first;
-    create(key, volume, image->second.blobs.back().sha256);
+    const StoredBlob* source = &image->second.blobs.back();
+    if (tree.Format == Format::CONTAINER)
+        for (const auto& blob : image->second.blobs)
+            if (types::oci_kind(blob.media_type) == types::OciKind::manifest) source = &blob;
+    create(key, volume, source->sha256);
 }
 
 void Agent::Impl::create(const std::string& key, Volume& volume, const std::string& blob) {

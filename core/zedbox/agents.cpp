@@ -92,7 +92,9 @@ struct Verifier final : RunningAgent {
 struct Volumemgr final : RunningAgent {
     explicit Volumemgr(Process& p)
         : store(storage::make_content_store(p.root.path(store_directory))),
-          files(storage::make_volume_files({.persist = p.root.path("/persist"), .store = p.root.path(store_directory), .confine = p.options.libexec_dir + "/confine"})),
+          files(storage::make_volume_files({.persist = p.root.path("/persist"), .store = p.root.path(store_directory),
+                                            .confine = p.options.libexec_dir + "/confine",
+                                            .unpack = p.options.libexec_dir + "/unpack"})),
           agent({.bus = p.bus, .loop = p.loop, .lanes = *p.lanes, .log = p.log, .store = *store, .files = *files, .persist = p.root.path("/persist")}) {}
     static constexpr const char* store_directory = "/persist/vault/store";
     std::unique_ptr<volumemgr::ContentStore> store;

@@ -14,6 +14,8 @@
 #include <memory>
 #include <optional>
 
+#include "core/types/oci.hpp"
+#include "storage/fetch/auth_challenge.hpp"
 #include "storage/hash.hpp"
 
 namespace eve::storage::fetch {
@@ -23,6 +25,7 @@ constexpr std::uint64_t report_interval_us = 200'000;
 constexpr std::uint64_t worthwhile_bytes = std::uint64_t{1} << 20;  ///< a try that brought so much does not count as failed
 constexpr long connect_seconds_max = 30;
 constexpr long buffer_bytes = 256 * 1024;
+constexpr std::size_t challenges_max = 8;
 
 std::optional<std::uint64_t> to_number(std::string_view text) {
     std::uint64_t value = 0;
@@ -85,6 +88,7 @@ struct Response {
     long status = 0;
     std::size_t header_bytes = 0;
     std::string etag, last_modified, content_type, location;
+    std::vector<AuthChallenge> challenges;
     std::optional<ContentRange> range;
     std::optional<std::uint64_t> length, retry_after_s;
 };
@@ -101,10 +105,17 @@ enum class Verdict {
 class Transfer {
 public:
     Transfer(const Order& order, const TransferIo& io)
-        : order_(order), io_(io), etag_(order.validator_etag), last_modified_(order.validator_last_modified) {}
+        : order_(order),
+          io_(io),
+          url_(order.url),
+          authorization_(order.authorization),
+          fallback_left_(!order.fallback_url.empty()),
+          etag_(order.validator_etag),
+          last_modified_(order.validator_last_modified) {}
 
     Report run() {
-        if (scheme_of(order_.url).empty()) return Failed{.code = Code::unsupported, .what = "not an http or https URL"};
+        if (scheme_of(order_.url).empty() || (fallback_left_ && origin_of(order_.fallback_url) != origin_of(order_.url)))
+            return Failed{.code = Code::unsupported, .what = "not an http or https URL"};
         if (order_.resume_from > 0) {
             auto hashed = hash_prefix(io_.target, order_.resume_from, hash_, [this] { return abandoned(); });
             if (hashed) offset_ = order_.resume_from;
@@ -138,12 +149,24 @@ public:
 private:
     /// One request and the redirects it leads to. undecided: it failed in a way that another try may mend.
     Verdict attempt() {
-        std::string url = order_.url;
+        std::string url = url_;
         bool secure = scheme_of(url) == "https";
         redirected_ = false;
+        bool asked_who = false;
         for (int hop = 0;; ++hop) {
-            const Verdict verdict = request(url, origin_of(url) == origin_of(order_.url));
+            const bool at_home = origin_of(url) == origin_of(order_.url);
+            const Verdict verdict = request(url, at_home);
             if (verdict != Verdict::discard) return verdict;
+            if (response_.status == 401 && at_home && !order_.registry_scope.empty() && !asked_who) {
+                asked_who = true;
+                if (const Verdict met = meet_challenge(); met != Verdict::complete) return met;
+                continue;
+            }
+            if ((response_.status == 404 || response_.status == 410) && at_home && fallback_left_) {
+                fallback_left_ = false;
+                url = url_ = order_.fallback_url;
+                continue;
+            }
             const bool redirect = response_.status >= 301 && response_.status <= 308 && response_.status != 304 && !redirect_url_.empty();
             if (!redirect) return refuse_status();
             if (hop >= redirects_max) return stop(Code::failed_precondition, "too many redirects");
@@ -154,6 +177,92 @@ private:
             redirected_ = true;
             url = redirect_url_;
         }
+    }
+
+    /// Shows the registry who asks: `authorization_` is set, and the verdict is complete.
+    Verdict meet_challenge() {
+        const AuthChallenge* chosen = nullptr;
+        for (const auto& challenge : response_.challenges)
+            if (chosen == nullptr || (chosen->scheme == AuthScheme::basic && challenge.scheme == AuthScheme::bearer)) chosen = &challenge;
+        if (chosen == nullptr) return stop(Code::permission_denied, "the registry refuses, and does not say what it wants");
+        const std::string basic = order_.user.empty() ? "" : basic_authorization(order_.user, order_.password);
+        if (chosen->scheme == AuthScheme::basic) {
+            if (basic.empty()) return stop(Code::permission_denied, "the registry wants a user and a password, and the datastore has none");
+            if (authorization_ == basic) return stop(Code::permission_denied, "the registry refuses the datastore's user and password");
+            authorization_ = basic;
+            return Verdict::complete;
+        }
+        const std::string url = token_url(*chosen, order_.registry_scope);
+        if (scheme_of(order_.url) == "https" && scheme_of(url) != "https")
+            return stop(Code::failed_precondition, "the registry's token server is not asked without TLS");
+        return ask_for_token(url, basic);
+    }
+
+    Verdict ask_for_token(const std::string& url, const std::string& basic) {
+        const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> handle(curl_easy_init(), curl_easy_cleanup);
+        CURL* const easy = handle.get();
+        if (easy == nullptr) return stop(Code::resource_exhausted, "no memory for a transfer");
+        const std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers(
+            basic.empty() ? nullptr : curl_slist_append(nullptr, ("Authorization: " + basic).c_str()), curl_slist_free_all);
+        char text[CURL_ERROR_SIZE] = {};
+        std::string answer;
+        // Another server, named by the registry: not one of this machine, unless the registry is.
+        redirected_ = origin_of(url) != origin_of(order_.url);
+        refused_address_ = false;
+        configure(easy, url, headers.get(), text);
+        curl_easy_setopt(easy, CURLOPT_TIMEOUT, connect_seconds_max);
+        curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &Transfer::on_token);
+        curl_easy_setopt(easy, CURLOPT_WRITEDATA, &answer);
+        const CURLcode code = curl_easy_perform(easy);
+        redirected_ = false;
+        long status = 0;
+        curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+        if (refused_address_) return stop(Code::failed_precondition, "the registry names a local address as its token server");
+        if (code != CURLE_OK) return retry(Code::unavailable, std::string("token server: ") + (text[0] != 0 ? text : curl_easy_strerror(code)));
+        if (status == 401 || status == 403)
+            return stop(Code::permission_denied, basic.empty() ? "the token server wants a user and a password, and the datastore has none"
+                                                               : "the token server refuses the datastore's user and password");
+        if (status == 429 || status >= 500) return retry(Code::unavailable, "the token server answered " + std::to_string(status));
+        if (status != 200) return stop(Code::failed_precondition, "the token server answered " + std::to_string(status));
+        const std::string token = parse_token(answer);
+        if (token.empty()) return stop(Code::failed_precondition, "the token server's answer has no token that can be used");
+        authorization_ = "Bearer " + token;
+        return Verdict::complete;
+    }
+
+    static std::size_t on_token(char* data, std::size_t, std::size_t size, void* into) {
+        auto& answer = *static_cast<std::string*>(into);
+        if (answer.size() + size > error_body_bytes_max) return 0;
+        answer.append(data, size);
+        return size;
+    }
+
+    /// What every request has in common.
+    void configure(CURL* easy, const std::string& url, curl_slist* headers, char* text) {
+        curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
+        curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+        curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+        curl_easy_setopt(easy, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
+        curl_easy_setopt(easy, CURLOPT_USERAGENT, "evenode");
+        curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+        curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+        curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+        curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, text);
+        curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT,
+                         std::min(connect_seconds_max, static_cast<long>(std::max<std::uint64_t>(order_.stall_seconds, 1))));
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(std::max<std::uint64_t>(order_.stall_seconds, 1)));
+        curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, buffer_bytes);
+        curl_easy_setopt(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+        curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
+        curl_blob roots{.data = const_cast<char*>(io_.roots.data()), .len = io_.roots.size(), .flags = CURL_BLOB_NOCOPY};
+        if (!io_.roots.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &roots);
+        const std::string local = "host!" + order_.source_address;
+        if (!order_.source_address.empty()) curl_easy_setopt(easy, CURLOPT_INTERFACE, local.c_str());
+        curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &Transfer::on_socket);
+        curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, this);
     }
 
     Verdict request(const std::string& url, bool send_authorization) {
@@ -178,31 +287,11 @@ private:
             if (!etag_.empty()) add("If-Range: " + etag_);
             else if (!last_modified_.empty()) add("If-Range: " + last_modified_);
         }
-        if (!order_.authorization.empty() && send_authorization) add("Authorization: " + order_.authorization);
+        if (!authorization_.empty() && send_authorization) add("Authorization: " + authorization_);
+        if (!order_.registry_scope.empty()) add(accept_header());
         const std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)> headers(list, curl_slist_free_all);
 
-        curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
-        curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-        curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-        curl_easy_setopt(easy, CURLOPT_PROXY, "");
-        curl_easy_setopt(easy, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
-        curl_easy_setopt(easy, CURLOPT_USERAGENT, "evenode");
-        curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-        curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-        curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.get());
-        curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, text);
-        curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT,
-                         std::min(connect_seconds_max, static_cast<long>(std::max<std::uint64_t>(order_.stall_seconds, 1))));
-        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(std::max<std::uint64_t>(order_.stall_seconds, 1)));
-        curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, buffer_bytes);
-        curl_easy_setopt(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
-        curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
-        curl_blob roots{.data = const_cast<char*>(io_.roots.data()), .len = io_.roots.size(), .flags = CURL_BLOB_NOCOPY};
-        if (!io_.roots.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &roots);
-        const std::string local = "host!" + order_.source_address;
-        if (!order_.source_address.empty()) curl_easy_setopt(easy, CURLOPT_INTERFACE, local.c_str());
+        configure(easy, url, headers.get(), text);
         curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &Transfer::on_header);
         curl_easy_setopt(easy, CURLOPT_HEADERDATA, this);
         curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &Transfer::on_body);
@@ -210,8 +299,6 @@ private:
         curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
         curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, &Transfer::on_progress);
         curl_easy_setopt(easy, CURLOPT_XFERINFODATA, this);
-        curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &Transfer::on_socket);
-        curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, this);
 
         const CURLcode code = curl_easy_perform(easy);
         char* location = nullptr;
@@ -368,7 +455,17 @@ private:
         else if (is("content-length")) response_.length = to_number(value);
         else if (is("content-range")) response_.range = parse_content_range(value);
         else if (is("retry-after")) response_.retry_after_s = to_number(value);
+        else if (is("www-authenticate") && response_.challenges.size() < challenges_max) {
+            for (auto& challenge : parse_challenges(value)) response_.challenges.push_back(std::move(challenge));
+        }
         return line.size();
+    }
+
+    static std::string accept_header() {
+        std::string line = "Accept: ";
+        for (const auto type : {types::oci_media_index, types::oci_media_manifest, types::docker_media_list, types::docker_media_manifest})
+            line += std::string(type) + ", ";
+        return line + "*/*";
     }
 
     static std::size_t on_body(char* data, std::size_t, std::size_t size, void* self) { return static_cast<Transfer*>(self)->body(data, size); }
@@ -431,6 +528,9 @@ private:
 
     const Order& order_;
     const TransferIo& io_;
+    std::string url_;            ///< where it is: the order's, or the second one
+    std::string authorization_;  ///< what is shown at home
+    bool fallback_left_;
     Sha256 hash_;
     std::uint64_t offset_ = 0;  ///< so much is in the file and in the hash
     std::uint64_t total_ = 0;   ///< 0: unknown

@@ -69,7 +69,8 @@ std::string clean(std::string_view text) {
 
 Result<std::string> encode(const Order& order) {
     std::string out(1, kind_order);
-    for (const std::string* text : {&order.url, &order.authorization, &order.source_address, &order.validator_etag, &order.validator_last_modified}) {
+    for (const std::string* text : {&order.url, &order.authorization, &order.source_address, &order.validator_etag, &order.validator_last_modified,
+                                    &order.fallback_url, &order.registry_scope, &order.user, &order.password}) {
         if (text->size() > field_bytes_max) return Error{.code = Code::invalid_argument, .what = "a field of the request is too long"};
         put(out, *text);
     }
@@ -83,7 +84,8 @@ Result<Order> decode_order(std::string_view packet) {
     if (packet.empty() || packet.size() > packet_bytes_max || packet[0] != kind_order) return malformed();
     Reader reader(packet.substr(1));
     Order order;
-    for (std::string* text : {&order.url, &order.authorization, &order.source_address, &order.validator_etag, &order.validator_last_modified})
+    for (std::string* text : {&order.url, &order.authorization, &order.source_address, &order.validator_etag, &order.validator_last_modified,
+                              &order.fallback_url, &order.registry_scope, &order.user, &order.password})
         *text = reader.text();
     for (std::uint64_t* number : {&order.resume_from, &order.size_max, &order.stall_seconds, &order.tries_max, &order.first_delay_ms})
         *number = reader.number();

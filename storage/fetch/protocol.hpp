@@ -24,6 +24,10 @@ struct Order {
     std::string source_address;
     std::string validator_etag;           ///< of the part that is there already
     std::string validator_last_modified;  ///< the same, when there was no strong ETag
+    std::string fallback_url;             ///< asked when `url` is not found; empty: none
+    std::string registry_scope;           ///< of a container registry: what a token is asked for; empty: no registry
+    std::string user;                     ///< for the registry or its token server
+    std::string password;
     std::uint64_t resume_from = 0;
     std::uint64_t size_max = 0;  ///< 0: no limit
     std::uint64_t stall_seconds = 600;

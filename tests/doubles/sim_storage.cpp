@@ -32,7 +32,8 @@ Result<downloader::FetchOutcome> SimStorage::fetch(const downloader::FetchReques
                                                    const std::function<void(downloader::FetchProgress)>& progress, const LaneContext& context) {
     ++transfers;
     if (context.cancelled()) return Error{.code = Code::cancelled, .what = "download cancelled by user"};
-    const auto object = served.find(request.url);
+    auto object = served.find(request.url);
+    if (object == served.end()) object = served.find(request.fallback_url);
     if (object == served.end()) return Error{.code = Code::not_found, .what = "the server answered 404"};
     if (request.size_max != 0 && object->second.size() > request.size_max) return Error{.code = Code::failed_precondition, .what = "too large"};
     progress({.current = object->second.size() / 2, .total = object->second.size()});
@@ -46,6 +47,24 @@ Result<downloader::FetchOutcome> SimStorage::fetch(const downloader::FetchReques
     pending[request.target] = content;
     if (reply_lost()) return lost();
     return downloader::FetchOutcome{.size = content.size(), .sha256 = sha, .content_type = "application/octet-stream"};
+}
+
+Result<std::string> SimStorage::resolve(const downloader::FetchRequest& request, const LaneContext&) {
+    ++resolves;
+    if (fails()) return broken();
+    const auto object = served.find(request.url);
+    if (object == served.end()) return Error{.code = Code::not_found, .what = "the server answered 404"};
+    if (reply_lost()) return lost();
+    return digest(object->second);
+}
+
+Result<std::string> SimStorage::read(const std::string& sha256, const std::string& path, std::uint64_t bytes_max) {
+    if (fails()) return broken();
+    const auto& files = path.empty() ? blobs : verified;
+    const auto file = files.find(path.empty() ? sha256 : path);
+    if (file == files.end()) return Error{.code = Code::not_found, .what = "no blob " + sha256};
+    if (file->second.size() > bytes_max) return Error{.code = Code::resource_exhausted, .what = "too long"};
+    return file->second;
 }
 
 Status SimStorage::remove(const std::string& target) {

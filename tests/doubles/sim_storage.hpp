@@ -36,6 +36,7 @@ public:
 
     Result<downloader::FetchOutcome> fetch(const downloader::FetchRequest& request, const std::function<void(downloader::FetchProgress)>& progress,
                                            const LaneContext& context) override;
+    Result<std::string> resolve(const downloader::FetchRequest& request, const LaneContext& context) override;
     Status remove(const std::string& target) override;
     Result<std::uint64_t> remove_others(const std::vector<std::string>& targets) override;
     Result<verifier::VerifiedFile> verify(const verifier::VerifyRequest& request, const LaneContext& context) override;
@@ -43,6 +44,7 @@ public:
     Result<std::vector<verifier::VerifiedFile>> recheck(const LaneContext& context) override;
     Result<std::vector<volumemgr::StoredImage>> images() override;
     Status ingest(const std::string& image, const std::vector<volumemgr::IncomingBlob>& blobs, const LaneContext& context) override;
+    Result<std::string> read(const std::string& sha256, const std::string& path, std::uint64_t bytes_max) override;
     Status remove(const std::string& image, const std::vector<std::string>& blobs) override;
     Result<std::uint64_t> collect(const std::vector<std::string>& keep) override;
     Status recover() override;
@@ -69,7 +71,7 @@ public:
     std::map<std::string, VolumeFile> volumes;  ///< by path
     std::set<std::string> half_made;            ///< paths a crash left
     std::uint64_t total_bytes = std::uint64_t{100} << 30;
-    std::size_t transfers = 0, creates = 0, destroys = 0;
+    std::size_t transfers = 0, resolves = 0, creates = 0, destroys = 0;
     std::string fail_creates;  ///< while not empty, creation fails with this text
     Code fail_code = Code::unavailable;
 

@@ -19,7 +19,7 @@ types::DatastoreConfig datastore(const std::string& type, const std::string& hos
 }
 
 std::string url(const types::DatastoreConfig& config, const std::string& name) {
-    const auto source = source_of(config, name, false, {});
+    const auto source = source_of(config, name, false, 0, {});
     return source ? source->url : "error: " + source.error().what;
 }
 
@@ -36,27 +36,27 @@ TEST(Source, AQueryStaysByteForByte) {
 }
 
 TEST(Source, WhatIsNoUrlOrNoTransportIsRefused) {
-    EXPECT_EQ(source_of(datastore("DsS3", "h"), "a", false, {}).error().code, Code::unsupported);
-    EXPECT_EQ(source_of(datastore("", "file://h"), "a", false, {}).error().code, Code::invalid_argument);
-    EXPECT_EQ(source_of(datastore("DsHttp", "h\r\nX: y"), "a", false, {}).error().code, Code::invalid_argument);
-    EXPECT_EQ(source_of(datastore("DsHttp", "h"), "a?b\nc", false, {}).error().code, Code::invalid_argument);
-    EXPECT_EQ(source_of(datastore("DsHttp", "h"), std::string(9000, 'a'), false, {}).error().code, Code::invalid_argument);
+    EXPECT_EQ(source_of(datastore("DsS3", "h"), "a", false, 0, {}).error().code, Code::unsupported);
+    EXPECT_EQ(source_of(datastore("", "file://h"), "a", false, 0, {}).error().code, Code::invalid_argument);
+    EXPECT_EQ(source_of(datastore("DsHttp", "h\r\nX: y"), "a", false, 0, {}).error().code, Code::invalid_argument);
+    EXPECT_EQ(source_of(datastore("DsHttp", "h"), "a?b\nc", false, 0, {}).error().code, Code::invalid_argument);
+    EXPECT_EQ(source_of(datastore("DsHttp", "h"), std::string(9000, 'a'), false, 0, {}).error().code, Code::invalid_argument);
 }
 
 TEST(Source, CredentialsGoOverClearTextOnlyWhereTheOperatorAllowsIt) {
     auto config = datastore("DsHttps", "h");
     config.ApiKey = "Bearer";
     config.Password = "secret";
-    EXPECT_EQ(source_of(config, "a", false, {})->authorization, "Bearer secret");
+    EXPECT_EQ(source_of(config, "a", false, 0, {})->authorization, "Bearer secret");
     config.DsType = "DsHttp";
-    EXPECT_EQ(source_of(config, "a", false, {})->authorization, "");
+    EXPECT_EQ(source_of(config, "a", false, 0, {})->authorization, "");
     auto values = types::default_config_items();
     ASSERT_TRUE(types::apply_config_item(values, values, "datastore.http.security.allowinsecureauth", "true"));
-    EXPECT_EQ(source_of(config, "a", false, types::ConfigItems(values))->authorization, "Bearer secret");
+    EXPECT_EQ(source_of(config, "a", false, 0, types::ConfigItems(values))->authorization, "Bearer secret");
     config.Password = "a\r\nHost: evil";
-    EXPECT_FALSE(source_of(config, "a", false, types::ConfigItems(values)));
+    EXPECT_FALSE(source_of(config, "a", false, 0, types::ConfigItems(values)));
     config.IsCipher = true;
-    EXPECT_EQ(source_of(config, "a", false, {}).error().code, Code::failed_precondition);
+    EXPECT_EQ(source_of(config, "a", false, 0, {}).error().code, Code::failed_precondition);
 }
 
 TEST(Addresses, ManagementPortsByCostWithoutLinkLocal) {

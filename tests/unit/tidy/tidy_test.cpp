@@ -277,6 +277,7 @@ TEST(Tidy, NothingSleepsReadsAClockDrawsOrSpawnsOnItsOwn) {
         {"core/loop/", "thread", "the production lanes"},
         {"core/loop/", "mutex in an agent", "the production lanes"},
         {"core/log/event_log.cpp", "mutex in an agent", "lanes log, too"},
+        {"storage/unpack/main.cpp", "locale", "a process of its own; libarchive takes names in UTF-8 only in such a locale"},
         {"core/zedbox/plugin_runtimes.hpp", "mutex in an agent", "events come on the plugins' threads; the agent hears of them by post"},
         {"core/zedbox/supervisor.cpp", "environment", "NOTIFY_SOCKET: whether systemd watches already"},
         {"core/evectl/main.cpp", "environment", "EVE_ROOT, the operator's default"},

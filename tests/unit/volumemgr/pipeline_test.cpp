@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "core/types/oci.hpp"
 #include "tests/doubles/content_node.hpp"
 
 namespace eve {
@@ -550,6 +551,206 @@ TEST_F(Pipeline, ANodeThatRestartsAloneKeepsWhatItSaidOfVolumes) {
     EXPECT_FALSE(vanished) << "an app that runs never sees its volume go back";
     EXPECT_EQ(volume(1).CreateTime, created);
     EXPECT_EQ(storage.transfers, 1u);
+}
+
+
+// ---- containers ----
+
+/// A registry of the simulated world, whose digests are the simulation's.
+class Containers : public Pipeline {
+protected:
+    void SetUp() override {
+        types::DatastoreConfig registry;
+        registry.UUID = test_uuid(0xd0, 1);
+        registry.DsType = "DsContainerRegistry";
+        registry.Fqdn = "docker://registry.test";
+        registry.ApiKey = "user";
+        registry.Password = "secret";
+        wish.datastores[registry.UUID.to_string()] = registry;
+    }
+    static std::string descriptor(std::string_view media_type, const std::string& content) {
+        return R"({"mediaType":")" + std::string(media_type) + R"(","digest":"sha256:)" + SimStorage::digest(content) + R"(","size":)" +
+               std::to_string(content.size()) + "}";
+    }
+    std::string serve_blob(const std::string& content) {
+        return storage.serve("https://registry.test/v2/shop/web/blobs/sha256:" + SimStorage::digest(content), content);
+    }
+    std::string serve_manifest(const std::string& content, const std::string& tag = "") {
+        if (!tag.empty()) storage.serve("https://registry.test/v2/shop/web/manifests/" + tag, content);
+        return storage.serve("https://registry.test/v2/shop/web/manifests/sha256:" + SimStorage::digest(content), content);
+    }
+    /// An image of these layers; its manifest.
+    std::string image(const std::vector<std::string>& layers) {
+        const std::string config = R"({"architecture":"amd64","os":"linux","x":")" + layers.front() + "\"}";
+        serve_blob(config);
+        std::string list;
+        for (const auto& layer : layers) {
+            serve_blob(layer);
+            list += (list.empty() ? "" : ",") + descriptor("application/vnd.oci.image.layer.v1.tar+gzip", layer);
+        }
+        return R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":)" + descriptor(types::oci_media_config, config) +
+               R"(,"layers":[)" + list + "]}";
+    }
+    types::ContentTreeConfig& wish_image(unsigned number, const std::string& name) {
+        auto& config = wish_tree(wish, number, name, "");
+        config.Format = types::Format::CONTAINER;
+        return config;
+    }
+    std::map<std::string, std::size_t> states() const {
+        std::map<std::string, std::size_t> counts;
+        for (const auto& [sha, blob] : node->blob_statuses->items()) ++counts[std::string(to_string(blob->State))];
+        return counts;
+    }
+};
+
+TEST_F(Containers, ATagBecomesADigestAndTheImageAVolume) {
+    const std::string manifest = image({"base layer", "top layer"}), sha = serve_manifest(manifest, "1.0");
+    wish_image(1, "shop/web:1.0");
+    wish_volume(wish, 1, 1);
+    wish_ref(wish, 1, 1, false);
+    boot();
+    apply();
+    EXPECT_EQ(tree(1).State, SwState::LOADED) << tree(1).Error;
+    EXPECT_EQ(tree(1).RelativeURL, "shop/web@sha256:" + sha);
+    EXPECT_EQ(tree(1).ContentSha256, sha);
+    EXPECT_FALSE(tree(1).HasResolverRef);
+    ASSERT_EQ(tree(1).Blobs.size(), 4U);
+    EXPECT_EQ(tree(1).Blobs.front(), sha);
+    EXPECT_EQ(volume(1).State, SwState::CREATED_VOLUME) << volume(1).Error;
+    EXPECT_EQ(volume(1).ContentFormat, types::Format::CONTAINER);
+    EXPECT_TRUE(volume(1).FileLocation.ends_with(".container"));
+    EXPECT_EQ(storage.volumes.at(volume(1).FileLocation).content, manifest);
+    EXPECT_EQ(node->blob_statuses->get(sha)->MediaType, "application/vnd.oci.image.manifest.v1+json");
+}
+
+TEST_F(Containers, ATagIsLookedUpOnceAlsoOverAReboot) {
+    serve_manifest(image({"layer"}), "latest");
+    wish_image(1, "shop/web");
+    wish_volume(wish, 1, 1);
+    wish_ref(wish, 1, 1, false);
+    boot();
+    apply();
+    ASSERT_EQ(tree(1).State, SwState::LOADED) << tree(1).Error;
+    EXPECT_EQ(storage.resolves, 1U);
+    const std::string first = tree(1).ContentSha256;
+    serve_manifest(image({"another layer"}), "latest");
+    reboot();
+    EXPECT_EQ(tree(1).State, SwState::LOADED) << tree(1).Error;
+    EXPECT_EQ(tree(1).ContentSha256, first);
+    EXPECT_EQ(storage.resolves, 1U);
+    // Deleted with the tree: the same content id asked for again is looked up anew.
+    const ContentWish before = wish;
+    wish.refs.clear();
+    wish.volumes.clear();
+    wish.trees.clear();
+    apply();
+    EXPECT_TRUE(storage.stored.empty());
+    EXPECT_TRUE(storage.blobs.empty());
+    wish = before;
+    apply();
+    EXPECT_EQ(tree(1).State, SwState::LOADED) << tree(1).Error;
+    EXPECT_NE(tree(1).ContentSha256, first);
+    EXPECT_EQ(storage.resolves, 2U);
+}
+
+TEST_F(Containers, OfAnIndexOnlyThisMachinesImageIsFetched) {
+    const std::string ours = image({"ours"}), other = image({"theirs"});
+    const std::string index = R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[)" +
+                              [&] {
+                                  std::string text = descriptor(types::oci_media_manifest, other);
+                                  text.pop_back();
+                                  text += R"(,"platform":{"architecture":"s390x","os":"linux"}},)" + descriptor(types::oci_media_manifest, ours);
+                                  text.pop_back();
+                                  return text + R"(,"platform":{"architecture":")" + types::oci_here().architecture + R"(","os":"linux"}})";
+                              }() +
+                              "]}";
+    serve_manifest(ours);
+    serve_manifest(index, "multi");
+    wish_image(1, "shop/web:multi");
+    wish_volume(wish, 1, 1);
+    wish_ref(wish, 1, 1, false);
+    boot();
+    apply();
+    EXPECT_EQ(tree(1).State, SwState::LOADED) << tree(1).Error;
+    EXPECT_EQ(tree(1).Blobs.size(), 4U);  // index, manifest, config, layer
+    EXPECT_EQ(storage.volumes.at(volume(1).FileLocation).content, ours);
+    EXPECT_EQ(node->blob_statuses->get(SimStorage::digest("theirs")), nullptr);
+    reboot();
+    EXPECT_EQ(tree(1).State, SwState::LOADED) << tree(1).Error;
+    EXPECT_EQ(volume(1).State, SwState::CREATED_VOLUME);
+}
+
+TEST_F(Containers, AnIndexWithoutThisMachineIsAnErrorThatSaysSo) {
+    std::string entry = descriptor(types::oci_media_manifest, "{}");
+    entry.pop_back();
+    serve_manifest(R"({"schemaVersion":2,"manifests":[)" + entry + R"(,"platform":{"architecture":"s390x","os":"linux"}}]})", "latest");
+    wish_image(1, "shop/web");
+    boot();
+    apply();
+    EXPECT_NE(tree(1).Error.find("no manifest found for this platform"), std::string::npos) << tree(1).Error;
+}
+
+TEST_F(Containers, ALayerThatTwoImagesShareIsFetchedOnceAndKeptForTheOther) {
+    serve_manifest(image({"shared base", "one"}), "one");
+    serve_manifest(image({"shared base", "two"}), "two");
+    wish_image(1, "shop/web:one");
+    wish_image(2, "shop/web:two");
+    for (unsigned i = 1; i <= 2; ++i) {
+        wish_volume(wish, i, i);
+        wish_ref(wish, i, i, false);
+    }
+    boot();
+    apply();
+    ASSERT_EQ(tree(1).State, SwState::LOADED) << tree(1).Error;
+    ASSERT_EQ(tree(2).State, SwState::LOADED) << tree(2).Error;
+    // Two manifests, one config (the same), the base once, two tops.
+    EXPECT_EQ(storage.transfers, 6U);
+    EXPECT_EQ(node->blob_statuses->get(SimStorage::digest("shared base"))->RefCount, 2U);
+    wish.trees.erase(tree_key(1));
+    wish.volumes.erase(key_of(1));
+    wish.refs.erase(ref_key(1, 1));
+    apply();
+    EXPECT_EQ(node->blob_statuses->get(SimStorage::digest("shared base"))->RefCount, 1U);
+    EXPECT_TRUE(storage.blobs.contains(SimStorage::digest("shared base")));
+    EXPECT_FALSE(storage.blobs.contains(SimStorage::digest("one")));
+    reboot();
+    EXPECT_EQ(volume(2).State, SwState::CREATED_VOLUME) << volume(2).Error;
+    EXPECT_EQ(storage.transfers, 6U);
+}
+
+TEST_F(Containers, AManifestThatLiesAboutASizeIsRefused) {
+    std::string manifest = image({"layer"});
+    const std::string size = "\"size\":5}]";
+    manifest.replace(manifest.find(size), size.size(), "\"size\":9}]");
+    serve_manifest(manifest, "latest");
+    wish_image(1, "shop/web");
+    boot();
+    apply();
+    EXPECT_NE(tree(1).Error.find("5 bytes, the manifest says 9"), std::string::npos) << tree(1).Error;
+    EXPECT_TRUE(storage.stored.empty());
+}
+
+TEST_F(Containers, ARegistryThatIsAwayIsAskedAgain) {
+    wish_image(1, "shop/web");
+    boot();
+    apply();
+    EXPECT_EQ(tree(1).State, SwState::RESOLVING_TAG);
+    EXPECT_FALSE(tree(1).Error.empty());
+    EXPECT_FALSE(tree(1).ErrorRetryCondition.empty());
+    serve_manifest(image({"layer"}), "latest");
+    pass(2h);
+    EXPECT_EQ(tree(1).State, SwState::LOADED) << tree(1).Error;
+    EXPECT_TRUE(tree(1).Error.empty());
+}
+
+TEST_F(Containers, ContainersComeFromRegistriesAndDisksDoNot) {
+    wish_image(1, "shop/web").Format = types::Format::QCOW2;
+    wish_datastore(wish, 2, "images.test");
+    wish_image(2, "rootfs.tar").DatastoreIDList = {test_uuid(0xd0, 2)};
+    boot();
+    apply();
+    EXPECT_NE(tree(1).Error.find("only container images"), std::string::npos);
+    EXPECT_NE(tree(2).Error.find("container registries only"), std::string::npos);
 }
 
 }  // namespace
