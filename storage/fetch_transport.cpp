@@ -127,6 +127,7 @@ private:
         const int failure = errno;
         std::fill(packet->begin(), packet->end(), '\0');  // it holds the secret
         died = !ordered && failure == EPIPE;
+        if (died) return Error{.code = Code::unavailable, .what = "the fetch process ended without a report"};
         if (!ordered) return error_of(failure, "order to the fetch process");
 
         auto report = follow(request, progress, context, ours.get(), target, reached, died);
