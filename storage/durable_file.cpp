@@ -64,7 +64,13 @@ Error error_of(int number, std::string what) {
             break;
         case EMFILE:
         case ENFILE:
-        case ENOMEM: error.code = Code::resource_exhausted; break;
+            error.code = Code::resource_exhausted;
+            error.hint = "raise the limit of open files (LimitNOFILE of the service, fs.file-max), or see what holds them under /proc/PID/fd";
+            break;
+        case ENOMEM:
+            error.code = Code::resource_exhausted;
+            error.hint = "free memory on the node: deactivate an app, or give apps less";
+            break;
         case ENOENT: error.code = Code::not_found; break;
         case EEXIST: error.code = Code::already_exists; break;
         case EROFS:

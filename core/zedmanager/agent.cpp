@@ -76,6 +76,14 @@ private:
         }
     }
 
+    /// Counters of apps that were deleted while the node was down: nothing else is left of them. After the whole config was seen.
+    void forget_purges() {
+        std::vector<std::string> unknown;
+        for (const auto& [key, record] : purges_->items())
+            if (!apps_.contains(key) && config_->get(key) == nullptr) unknown.push_back(key);
+        for (const auto& key : unknown) drop(*purges_, key);
+    }
+
     template <class T> Handlers<T> mark_by_key() {
         Handlers<T> handlers;
         handlers.created = [this](const std::string& key, const T&) { mark(key); };
@@ -114,7 +122,10 @@ private:
 
         auto configs = mark_by_key<types::AppInstanceConfig>();
         configs.restarted = [this](int counter) {
-            if (counter > 0) network_marker_due_ = true;
+            if (counter > 0) {
+                network_marker_due_ = true;
+                forget_purges();
+            }
             mark_all();
         };
         config_ = deps_.bus.subscribe<types::AppInstanceConfig>(topic_of("zedagent"), std::move(configs));

@@ -5,4 +5,4 @@
 # shellcheck source=tests/acceptance/crash/bench.sh
 . "$(dirname "$0")/bench.sh"
 head -c 65536 /dev/urandom >"$LAB_WWW/small.raw"
-crash_run small.raw --mode fail --limit-ms 30000 --seconds "${EVE_CRASH_SECONDS:-60}" --seed "${EVE_CRASH_SEED:-1}" "$@"
+crash_run small.raw --mode fail --limit-ms 30000 --seconds "${EVE_CRASH_SECONDS:-20}" --seed "${EVE_CRASH_SEED:-1}" "$@"

@@ -5,5 +5,5 @@
 # shellcheck source=tests/acceptance/crash/bench.sh
 . "$(dirname "$0")/bench.sh"
 head -c 65536 /dev/urandom >"$LAB_WWW/small.raw"
-crash_run small.raw --mode stop --limit-ms 120000 --stopped-ms "${EVE_CRASH_STOPPED_MS:-12000}" --seconds "${EVE_CRASH_SECONDS:-60}" \
+crash_run small.raw --mode stop --limit-ms 120000 --stopped-ms "${EVE_CRASH_STOPPED_MS:-12000}" --seconds "${EVE_CRASH_SECONDS:-20}" \
     --seed "${EVE_CRASH_SEED:-1}" "$@"

@@ -206,6 +206,21 @@ TEST_F(ZedmanagerAgent, AnAppDeletedWhileItWasAwayIsRemovedButNotBeforeTheConfig
     EXPECT_TRUE(statuses->items().empty());
 }
 
+TEST_F(ZedmanagerAgent, ThePurgeCounterOfAnAppDeletedWhileTheMachineWasOffIsForgotten) {
+    auto controller = std::make_unique<sim::PeerZedagent>(bus);
+    start_peers();
+    controller->set(app(1));
+    loop.run_for(5min);
+    ASSERT_FALSE(purges->items().empty());
+    agent.reset();
+    controller->remove(app(1).UUIDandVersion.UUID);
+    loop.run_for(1min);
+    store.reboot();  // of the app nothing is left but its counter
+    start();
+    loop.run_for(5min);
+    EXPECT_TRUE(purges->items().empty());
+}
+
 TEST(AppSummary, CountsEachAppOnce) {  // S11
     types::AppInstanceStatus error, running, halting, starting, idle;
     error.Error = "x";
