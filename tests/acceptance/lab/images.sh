@@ -172,6 +172,7 @@ lab_common_tree() {
     ln -s /run "$tree/var/run"; ln -s /run/lock "$tree/var/lock"; ln -s /proc/mounts "$tree/etc/mtab"
     cp "$(command -v busybox)" "$tree/usr/bin/busybox"
     for applet in $(busybox --list); do [ -e "$tree/usr/bin/$applet" ] || ln -s busybox "$tree/usr/bin/$applet"; done
+    ln -s ../bin/busybox "$tree/usr/sbin/modprobe"  # where the kernel looks for it
     lab_place "$tree" "$(command -v bash)" /usr/bin/bash
     lab_place "$tree" "$(command -v flock)" /usr/bin/flock
     printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$tree/etc/passwd"
@@ -231,6 +232,29 @@ lab_tree_of_xen() {
     lab_firmware "$tree"
     lab_modules "$tree" "${lab_common_modules[@]}" "${lab_network_modules[@]}" xen-privcmd xen-evtchn xen-gntdev xen-gntalloc xenfs xen-blkback xen-netback xen-pciback nvme e1000e
     lab_libraries "$tree"
+}
+
+# A real Linux as guest of Xen, PV or PVH: Debian's cloud kernel and an initramfs that takes an address by DHCP. Two files in DIRECTORY.
+lab_linux_guest() {
+    local directory=$1 package version from tree module
+    package=$(lab_behind linux-image-cloud-amd64)
+    version=${package#linux-image-}
+    from=$(lab_package "$package")
+    [ -e "$from/lib/modules/$version/modules.dep" ] || depmod -b "$from" "$version"
+    tree=$(mktemp -d "$lab_cache/tree.XXXXXX")
+    mkdir -p "$tree"/{bin,sbin,proc,sys,dev,modules}
+    cp "$(command -v busybox)" "$tree/bin/busybox"
+    install -m 755 "$lab_here/guest/linux-init" "$tree/init"
+    for module in xen-blkfront xen-netfront xen-pcifront nvme; do
+        modprobe -d "$from" -S "$version" --show-depends "$module" | sed -n 's/^insmod \([^ ]*\).*/\1/p'
+    done | while IFS= read -r module; do
+        cp "$module" "$tree/modules/"
+        basename "$module" >>"$tree/modules/order"
+    done
+    mkdir -p "$directory"
+    (cd "$tree" && find . | LC_ALL=C sort | cpio -o -H newc --quiet -R 0:0) >"$directory/linux.initrd"
+    cp "$from/boot/vmlinuz-$version" "$directory/linux.kernel"
+    rm -rf "$tree"
 }
 
 # lab_base NAME: the path of the base's archive, built when what it is made from changed.
