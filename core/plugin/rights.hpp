@@ -18,12 +18,12 @@ template <class... Numbers> constexpr std::uint64_t set_of(Numbers... capabiliti
     return (std::uint64_t{0} | ... | bit(static_cast<unsigned>(capabilities)));
 }
 
-/// The node itself: files and processes of other users, networks, mounts, cgroups, devices. Not: modules, the clock, other programs' memory,
-/// raw audit, reboot, kernel logs.
+/// The node itself: files and processes of other users, networks, mounts, cgroups, devices; the network namespaces of containers, which the
+/// kernel opens only to who could trace them. Not: modules, the clock, raw audit, reboot, kernel logs.
 inline constexpr std::uint64_t node =
     set_of(CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_SETPCAP,
-           CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_CHROOT, CAP_SYS_ADMIN, CAP_SYS_NICE,
-           CAP_SYS_RESOURCE, CAP_MKNOD);
+           CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_IPC_LOCK, CAP_SYS_RAWIO, CAP_SYS_CHROOT, CAP_SYS_PTRACE, CAP_SYS_ADMIN,
+           CAP_SYS_NICE, CAP_SYS_RESOURCE, CAP_MKNOD);
 /// A plugin-host whose guests are started by keepers: files for other users, taps, signals, limits. No change of user, no mounts.
 inline constexpr std::uint64_t plugin_host = set_of(CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_KILL,
                                                     CAP_NET_ADMIN, CAP_IPC_LOCK, CAP_SYS_NICE, CAP_SYS_RESOURCE);

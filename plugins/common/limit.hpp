@@ -47,6 +47,17 @@ public:
         }
     }
 
+    /// How long until it ends; never negative.
+    std::chrono::nanoseconds left() const {
+        const auto current = now();
+        return std::chrono::nanoseconds(deadline_ > current ? deadline_ - current : 0);
+    }
+    /// Whether the caller has given up.
+    bool cancelled() const {
+        pollfd polled{.fd = cancel_fd_, .events = POLLIN, .revents = 0};
+        return cancel_fd_ >= 0 && ::poll(&polled, 1, 0) > 0;
+    }
+
     /// The error of a wait that was not ready.
     static Error error(Wait wait, const char* what) {
         return wait == Wait::cancelled ? Error{.code = Code::cancelled, .what = std::string(what) + ": the caller gave up"}

@@ -13,7 +13,7 @@ LAB_BIN=${EVE_BIN:?}
 missing=$(lab_check 2>&1) || { echo "SKIPPED on this machine: $missing"; rm -rf "$LAB_ROOT"; exit 77; }
 
 bench_end() {
-    local status=$?
+    local status=${1:-$?}
     trap - EXIT
     if [ $status -ne 0 ]; then
         echo "== the node's log"; tail -n 60 "$LAB_LOG" 2>/dev/null || true

@@ -56,3 +56,16 @@ def small_vm(n; name; image): volume(n; image) | .apps += [{
   uuidandversion: {uuid: app_uuid(n), version: "1"}, displayname: name, activate: true,
   fixedresources: {memory: 32768, maxmem: 32768, vcpus: 1, maxcpus: 1, virtualizationMode: "HVM"},
   volumeRefList: [{uuid: volume_uuid(n), generationCount: "0"}]}];
+
+# A registry of container images; ca: the PEM of who signed its certificate, in base64.
+def registry(n; fqdn; ca): .datastores += [{id: uuid("5000"; n), dType: "DsContainerRegistry", fqdn: fqdn, dsCertPEM: [ca]}];
+def container_image(n; name; registry): .contentInfo += [{
+  uuid: content_uuid(n), dsId: uuid("5000"; registry), URL: name, iformat: "CONTAINER", maxSizeBytes: "100000000", displayName: name}];
+
+# A container of 64 MiB with image `image` and one adapter on network `network`; variables: text of lines NAME=value.
+def container(n; name; image; network; acls; variables): volume(n; image) | .apps += [{
+  uuidandversion: {uuid: app_uuid(n), version: "1"}, displayname: name, activate: true,
+  fixedresources: {memory: 65536, maxmem: 65536, vcpus: 1, maxcpus: 1, virtualizationMode: "NOHYPER"},
+  volumeRefList: [{uuid: volume_uuid(n), generationCount: "0"}],
+  interfaces: [{name: "eth0", networkId: network_uuid(network), acls: acls}],
+  userData: (variables | @base64)}];

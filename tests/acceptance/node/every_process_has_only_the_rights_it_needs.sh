@@ -36,7 +36,7 @@ only_opens() { ! descriptors "$1" | grep -vE "$2"; }
 
 # Capabilities by number: see core/plugin/rights.hpp.
 bits() { local mask=0 bit; for bit in "$@"; do mask=$((mask | 1 << bit)); done; echo $mask; }
-node_rights=$(bits 0 1 2 3 4 5 6 7 8 10 12 13 14 17 18 21 23 24 27)
+node_rights=$(bits 0 1 2 3 4 5 6 7 8 10 12 13 14 17 18 19 21 23 24 27)
 plugin_rights=$(bits 0 1 2 3 4 5 12 14 23 24)
 dnsmasq_rights=$(bits 10 12 13)
 standard='^[012] '

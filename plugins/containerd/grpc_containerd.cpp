@@ -1,0 +1,329 @@
+// containerd over gRPC: the one file that sees the stubs.
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include <grpcpp/grpcpp.h>
+
+#include "containerd/containerd_api.hpp"
+#include "github.com/containerd/containerd/api/events/task.pb.h"
+#include "github.com/containerd/containerd/api/services/containers/v1/containers.grpc.pb.h"
+#include "github.com/containerd/containerd/api/services/events/v1/events.grpc.pb.h"
+#include "github.com/containerd/containerd/api/services/namespaces/v1/namespace.grpc.pb.h"
+#include "github.com/containerd/containerd/api/services/tasks/v1/tasks.grpc.pb.h"
+#include "github.com/containerd/containerd/api/services/version/v1/version.grpc.pb.h"
+#include "github.com/containerd/containerd/runtime/v2/runc/options/oci.pb.h"
+
+namespace eve::containerd {
+namespace {
+
+namespace services = ::containerd::services;
+using namespace std::chrono_literals;
+
+constexpr auto spec_type = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+constexpr auto options_type = "containerd.runc.v1.Options";
+constexpr auto record_key = "org.lfedge.eve";
+constexpr auto retry_first = 100ms;
+constexpr auto retry_max = 5s;
+constexpr int message_max = 64 << 20;
+constexpr std::chrono::nanoseconds call_max = 60s;
+constexpr auto patience_step = 200ms;  // how soon a caller that gives up is heard
+
+Error error_of(const grpc::Status& status, const std::string& what) {
+    using grpc::StatusCode;
+    auto code = Code::internal;
+    switch (status.error_code()) {
+        case StatusCode::UNAVAILABLE: code = Code::unavailable; break;
+        case StatusCode::DEADLINE_EXCEEDED: code = Code::timed_out; break;
+        case StatusCode::CANCELLED: code = Code::cancelled; break;
+        case StatusCode::NOT_FOUND: code = Code::not_found; break;
+        case StatusCode::ALREADY_EXISTS: code = Code::already_exists; break;
+        case StatusCode::RESOURCE_EXHAUSTED: code = Code::resource_exhausted; break;
+        case StatusCode::PERMISSION_DENIED: code = Code::permission_denied; break;
+        case StatusCode::FAILED_PRECONDITION: code = Code::failed_precondition; break;
+        case StatusCode::UNKNOWN: code = Code::failed_precondition; break;  // what containerd says of a runtime that failed
+        default: break;
+    }
+    constexpr std::size_t words_max = 400;
+    return {.code = code, .what = what + ": " + status.error_message().substr(0, words_max)};
+}
+
+TaskState state_of(::containerd::v1::types::Status status) {
+    using namespace ::containerd::v1::types;
+    switch (status) {
+        case CREATED: return TaskState::created;
+        case RUNNING: return TaskState::running;
+        case STOPPED: return TaskState::stopped;
+        case PAUSED: return TaskState::paused;
+        case PAUSING: return TaskState::pausing;
+        default: return TaskState::unknown;
+    }
+}
+
+Task task_of(const ::containerd::v1::types::Process& process) {
+    // `id` is the container's, `container_id` is empty in a list of tasks.
+    return {.container = process.container_id().empty() ? process.id() : process.container_id(),
+            .state = state_of(process.status()),
+            .pid = process.pid(),
+            .exit_status = process.exit_status()};
+}
+
+Container container_of(const services::containers::v1::Container& from) {
+    Container to{.id = from.id(), .labels = {from.labels().begin(), from.labels().end()}, .spec = from.spec().value(), .record = {}};
+    if (const auto found = from.extensions().find(record_key); found != from.extensions().end()) to.record = found->second.value();
+    return to;
+}
+
+class GrpcContainerd final : public ContainerdApi {
+public:
+    GrpcContainerd(const std::string& address, std::string name) : namespace_(std::move(name)) {
+        grpc::ChannelArguments arguments;
+        arguments.SetMaxReceiveMessageSize(message_max);
+        arguments.SetMaxSendMessageSize(message_max);
+        arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+        arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+        arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+        arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+        channel_ = grpc::CreateCustomChannel("unix:" + address, grpc::InsecureChannelCredentials(), arguments);
+        containers_ = services::containers::v1::Containers::NewStub(channel_);
+        tasks_ = services::tasks::v1::Tasks::NewStub(channel_);
+        namespaces_ = services::namespaces::v1::Namespaces::NewStub(channel_);
+        version_ = services::version::v1::Version::NewStub(channel_);
+        events_ = services::events::v1::Events::NewStub(channel_);
+    }
+    ~GrpcContainerd() override { unsubscribe(); }
+
+    Result<std::string> version(const Limit& limit) override {
+        google::protobuf::Empty request;
+        services::version::v1::VersionResponse reply;
+        auto done = run("containerd's version", limit, reply, [&](auto& context, auto& queue) { return version_->AsyncVersion(&context, request, &queue); });
+        if (!done) return std::move(done).error();
+        return reply.version();
+    }
+
+    Status make_namespace(const Limit& limit) override {
+        services::namespaces::v1::CreateNamespaceRequest request;
+        request.mutable_namespace_()->set_name(namespace_);
+        services::namespaces::v1::CreateNamespaceResponse reply;
+        auto done = run("containerd's namespace " + namespace_, limit, reply, [&](auto& context, auto& queue) { return namespaces_->AsyncCreate(&context, request, &queue); });
+        if (!done && done.error().code != Code::already_exists) return done;
+        return {};
+    }
+
+    Status create_container(const Container& container, const Runtime& runtime, const Limit& limit) override {
+        services::containers::v1::CreateContainerRequest request;
+        auto& made = *request.mutable_container();
+        made.set_id(container.id);
+        made.mutable_labels()->insert(container.labels.begin(), container.labels.end());
+        made.mutable_runtime()->set_name(runtime.name);
+        *made.mutable_runtime()->mutable_options() = options_of(runtime);
+        made.mutable_spec()->set_type_url(spec_type);
+        made.mutable_spec()->set_value(container.spec);
+        auto& record = (*made.mutable_extensions())[record_key];
+        record.set_type_url(record_key);
+        record.set_value(container.record);
+        services::containers::v1::CreateContainerResponse reply;
+        return run("container " + container.id, limit, reply, [&](auto& context, auto& queue) { return containers_->AsyncCreate(&context, request, &queue); });
+    }
+
+    Result<Container> container(const std::string& id, const Limit& limit) override {
+        services::containers::v1::GetContainerRequest request;
+        request.set_id(id);
+        services::containers::v1::GetContainerResponse reply;
+        auto done = run("container " + id, limit, reply, [&](auto& context, auto& queue) { return containers_->AsyncGet(&context, request, &queue); });
+        if (!done) return std::move(done).error();
+        return container_of(reply.container());
+    }
+
+    Result<std::vector<Container>> containers(const std::string& label, const Limit& limit) override {
+        services::containers::v1::ListContainersRequest request;
+        request.add_filters("labels.\"" + label + "\"");
+        services::containers::v1::ListContainersResponse reply;
+        auto done = run("containers", limit, reply, [&](auto& context, auto& queue) { return containers_->AsyncList(&context, request, &queue); });
+        if (!done) return std::move(done).error();
+        std::vector<Container> found;
+        for (const auto& container : reply.containers()) found.push_back(container_of(container));
+        return found;
+    }
+
+    Status delete_container(const std::string& id, const Limit& limit) override {
+        services::containers::v1::DeleteContainerRequest request;
+        request.set_id(id);
+        google::protobuf::Empty reply;
+        return run("container " + id, limit, reply, [&](auto& context, auto& queue) { return containers_->AsyncDelete(&context, request, &queue); });
+    }
+
+    Result<Task> create_task(const std::string& id, const std::string& output, const Runtime& runtime, const Limit& limit) override {
+        services::tasks::v1::CreateTaskRequest request;
+        request.set_container_id(id);
+        request.set_stdout("file://" + output);
+        request.set_stderr("file://" + output);
+        *request.mutable_options() = options_of(runtime);
+        services::tasks::v1::CreateTaskResponse reply;
+        auto done = run("task " + id, limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncCreate(&context, request, &queue); });
+        if (!done) return std::move(done).error();
+        return Task{.container = id, .state = TaskState::created, .pid = reply.pid()};
+    }
+
+    Status start_task(const std::string& id, const Limit& limit) override {
+        services::tasks::v1::StartRequest request;
+        request.set_container_id(id);
+        services::tasks::v1::StartResponse reply;
+        return run("task " + id, limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncStart(&context, request, &queue); });
+    }
+
+    Status kill_task(const std::string& id, std::uint32_t signal, bool all, const Limit& limit) override {
+        services::tasks::v1::KillRequest request;
+        request.set_container_id(id);
+        request.set_signal(signal);
+        request.set_all(all);
+        google::protobuf::Empty reply;
+        return run("task " + id, limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncKill(&context, request, &queue); });
+    }
+
+    Result<Task> task(const std::string& id, const Limit& limit) override {
+        services::tasks::v1::GetRequest request;
+        request.set_container_id(id);
+        services::tasks::v1::GetResponse reply;
+        auto done = run("task " + id, limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncGet(&context, request, &queue); });
+        if (!done) return std::move(done).error();
+        auto found = task_of(reply.process());
+        found.container = id;
+        return found;
+    }
+
+    Result<std::vector<Task>> tasks(const Limit& limit) override {
+        services::tasks::v1::ListTasksRequest request;
+        services::tasks::v1::ListTasksResponse reply;
+        auto done = run("tasks", limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncList(&context, request, &queue); });
+        if (!done) return std::move(done).error();
+        std::vector<Task> found;
+        for (const auto& process : reply.tasks()) found.push_back(task_of(process));
+        return found;
+    }
+
+    Status delete_task(const std::string& id, const Limit& limit) override {
+        services::tasks::v1::DeleteTaskRequest request;
+        request.set_container_id(id);
+        services::tasks::v1::DeleteResponse reply;
+        return run("task " + id, limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncDelete(&context, request, &queue); });
+    }
+
+    void subscribe(std::function<void(const Event&)> sink) override {
+        listener_ = std::thread([this, heard = std::move(sink)] { listen(heard); });
+    }
+
+    void unsubscribe() override {
+        {
+            const std::lock_guard lock(mutex_);
+            stopping_ = true;
+            if (stream_ != nullptr) stream_->TryCancel();
+        }
+        stop_.notify_all();
+        if (listener_.joinable()) listener_.join();
+    }
+
+private:
+    static google::protobuf::Any options_of(const Runtime& runtime) {
+        ::containerd::runc::v1::Options options;
+        options.set_binary_name(runtime.binary);
+        options.set_root(runtime.root);
+        options.set_no_pivot_root(runtime.no_pivot_root);
+        google::protobuf::Any any;
+        any.set_type_url(options_type);
+        options.SerializeToString(any.mutable_value());
+        return any;
+    }
+
+    /// One call within its limit; who gives up is heard between steps of waiting.
+    template <class Reply, class Begin> Status run(const std::string& what, const Limit& limit, Reply& reply, Begin begin) {
+        grpc::ClientContext context;
+        context.AddMetadata("containerd-namespace", namespace_);
+        const auto left = std::min<std::chrono::nanoseconds>(limit.left(), call_max);
+        context.set_deadline(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(left.count(), GPR_TIMESPAN)));
+        grpc::CompletionQueue queue;
+        grpc::Status status;
+        const auto reader = begin(context, queue);
+        reader->Finish(&reply, &status, this);
+        void* tag = nullptr;
+        bool good = false;
+        while (queue.AsyncNext(&tag, &good, gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(patience_step.count(), GPR_TIMESPAN))) ==
+               grpc::CompletionQueue::TIMEOUT)
+            if (limit.cancelled()) context.TryCancel();
+        queue.Shutdown();
+        while (queue.Next(&tag, &good)) {}
+        if (status.ok()) return {};
+        return error_of(status, what);
+    }
+
+    void listen(const std::function<void(const Event&)>& heard) {
+        auto pause = std::chrono::milliseconds(retry_first);
+        while (true) {
+            grpc::ClientContext context;
+            {
+                const std::lock_guard lock(mutex_);
+                if (stopping_) return;
+                stream_ = &context;
+            }
+            services::events::v1::SubscribeRequest request;
+            request.add_filters("namespace==\"" + namespace_ + "\",topic~=\"/tasks/\"");
+            const auto reader = events_->Subscribe(&context, request);
+            services::events::v1::Envelope envelope;
+            while (reader->Read(&envelope)) {
+                pause = retry_first;
+                tell(envelope, heard);
+            }
+            [[maybe_unused]] const auto ended = reader->Finish();
+            std::unique_lock lock(mutex_);
+            stream_ = nullptr;
+            if (stopping_) return;
+            stop_.wait_for(lock, pause, [this] { return stopping_; });
+            if (stopping_) return;
+            pause = std::min<std::chrono::milliseconds>(pause * 2, retry_max);
+            lock.unlock();
+            // Whether it is back is found by asking: a stream without events says nothing. What happened meanwhile is not told.
+            if (version(Limit(1s, -1))) heard({});
+        }
+    }
+
+    static void tell(const services::events::v1::Envelope& envelope, const std::function<void(const Event&)>& heard) {
+        const auto parsed = [&]<class Message>(Message message, EventKind kind) {
+            if (message.ParseFromString(envelope.event().value())) heard({.kind = kind, .container = message.container_id()});
+        };
+        if (envelope.topic() == "/tasks/exit") {
+            ::containerd::events::TaskExit exit;
+            if (exit.ParseFromString(envelope.event().value()) && exit.id() == exit.container_id())
+                heard({.kind = EventKind::exited, .container = exit.container_id()});
+        } else if (envelope.topic() == "/tasks/oom") {
+            parsed(::containerd::events::TaskOOM{}, EventKind::oom);
+        } else if (envelope.topic() == "/tasks/paused") {
+            parsed(::containerd::events::TaskPaused{}, EventKind::changed);
+        } else if (envelope.topic() == "/tasks/resumed") {
+            parsed(::containerd::events::TaskResumed{}, EventKind::changed);
+        }
+    }
+
+    std::string namespace_;
+    std::shared_ptr<grpc::Channel> channel_;
+    std::unique_ptr<services::containers::v1::Containers::Stub> containers_;
+    std::unique_ptr<services::tasks::v1::Tasks::Stub> tasks_;
+    std::unique_ptr<services::namespaces::v1::Namespaces::Stub> namespaces_;
+    std::unique_ptr<services::version::v1::Version::Stub> version_;
+    std::unique_ptr<services::events::v1::Events::Stub> events_;
+    std::mutex mutex_;  // guards what follows but the thread
+    std::condition_variable stop_;
+    grpc::ClientContext* stream_ = nullptr;
+    bool stopping_ = false;
+    std::thread listener_;
+};
+
+}  // namespace
+
+std::unique_ptr<ContainerdApi> connect(const std::string& address, const std::string& name) {
+    return std::make_unique<GrpcContainerd>(address, name);
+}
+
+}  // namespace eve::containerd

@@ -1,0 +1,200 @@
+#include "containerd/rootfs.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "common/files.hpp"
+
+namespace eve::containerd {
+namespace {
+
+using plugins::file_error;
+
+constexpr std::uint32_t default_mode = 0644;
+constexpr mode_t directory_mode = 0755;
+constexpr std::size_t components_max = 64;
+
+UniqueFd open_beneath(int rootfs, const std::string& path, std::uint64_t flags, std::uint64_t mode = 0) {
+    open_how how{.flags = flags | O_CLOEXEC, .mode = mode, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+    return UniqueFd(static_cast<int>(::syscall(SYS_openat2, rootfs, path.c_str(), &how, sizeof how)));
+}
+
+std::vector<std::string_view> parts_of(std::string_view text, char between) {
+    std::vector<std::string_view> parts;
+    while (true) {
+        const auto end = text.find(between);
+        parts.push_back(text.substr(0, end));
+        if (end == std::string_view::npos) return parts;
+        text.remove_prefix(end + 1);
+    }
+}
+
+std::optional<std::uint32_t> number_of(std::string_view text) {
+    std::uint32_t number = 0;
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (text.empty() || read.ec != std::errc{} || read.ptr != text.data() + text.size()) return std::nullopt;
+    return number;
+}
+
+/// One line of passwd or group whose field `at` is `value`.
+std::vector<std::string_view> line_with(std::string_view file, std::size_t at, std::string_view value, std::size_t fields_min) {
+    for (const auto line : parts_of(file, '\n')) {
+        auto fields = parts_of(line, ':');
+        if (fields.size() >= fields_min && fields[at] == value) return fields;
+    }
+    return {};
+}
+
+Error no_such(const char* what, std::string_view name) {
+    return {.code = Code::failed_precondition, .what = std::string("the image has no ") + what + " " + std::string(name.substr(0, 64))};
+}
+
+}  // namespace
+
+Result<UniqueFd> open_rootfs(const std::string& path) {
+    UniqueFd opened(::open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!opened) return file_error(path);
+    return opened;
+}
+
+Result<std::string> read_beneath(int rootfs, const std::string& path, std::size_t size_max) {
+    const auto file = open_beneath(rootfs, path, O_RDONLY | O_NONBLOCK);
+    struct stat status{};
+    if (!file || ::fstat(file.get(), &status) != 0) return file_error(path);
+    if (!S_ISREG(status.st_mode)) return Error{.code = Code::not_found, .what = path + " is no file"};
+    std::string text;
+    char buffer[8192];
+    while (true) {
+        const auto got = ::read(file.get(), buffer, sizeof buffer);
+        if (got == 0) return text;
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return file_error(path);
+        text.append(buffer, static_cast<std::size_t>(got));
+        if (text.size() > size_max) return Error{.code = Code::failed_precondition, .what = path + " is larger than it can be"};
+    }
+}
+
+Status write_beneath(int rootfs, const std::string& path, std::string_view content, std::uint32_t mode) {
+    std::vector<std::string> names;
+    for (const auto part : parts_of(path, '/')) {
+        if (part.empty() || part == ".") continue;
+        if (part == "..") return Error{.code = Code::invalid_argument, .what = path + " has a \"..\""};
+        names.emplace_back(part);
+    }
+    if (names.empty() || names.size() > components_max) return Error{.code = Code::invalid_argument, .what = "'" + path + "' names no file"};
+    // Each step starts at the root again: a link on the way is followed as the container itself would.
+    std::string so_far = ".";
+    for (std::size_t at = 0; at + 1 < names.size(); ++at) {
+        const auto parent = open_beneath(rootfs, so_far, O_PATH | O_DIRECTORY);
+        if (!parent) return file_error(path);
+        if (::mkdirat(parent.get(), names[at].c_str(), directory_mode) != 0 && errno != EEXIST) return file_error(path);
+        so_far += "/" + names[at];
+    }
+    const auto directory = open_beneath(rootfs, so_far, O_PATH | O_DIRECTORY);
+    if (!directory) {
+        auto error = file_error(path);
+        error.code = Code::failed_precondition;
+        return error;
+    }
+    const auto& name = names.back();
+    struct stat there{};
+    if (::fstatat(directory.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(there.st_mode) && !S_ISLNK(there.st_mode))
+        return Error{.code = Code::failed_precondition, .what = path + " is there already and is no file"};
+    const auto temporary = ".evenode-" + name.substr(0, 200);
+    ::unlinkat(directory.get(), temporary.c_str(), 0);
+    const UniqueFd file(::openat(directory.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file) return file_error(path);
+    auto rest = content;
+    while (!rest.empty()) {
+        const auto written = ::write(file.get(), rest.data(), rest.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) {
+            auto error = file_error(path);
+            ::unlinkat(directory.get(), temporary.c_str(), 0);
+            return error;
+        }
+        rest.remove_prefix(static_cast<std::size_t>(written));
+    }
+    if (::fchmod(file.get(), mode == 0 ? default_mode : mode) != 0 ||
+        ::renameat(directory.get(), temporary.c_str(), directory.get(), name.c_str()) != 0) {
+        auto error = file_error(path);
+        ::unlinkat(directory.get(), temporary.c_str(), 0);
+        return error;
+    }
+    return {};
+}
+
+Result<oci::User> find_user(std::string_view user, std::string_view passwd, std::string_view group) {
+    const auto colon = user.find(':');
+    const auto name = user.empty() ? std::string_view("0") : user.substr(0, colon);
+    const auto group_name = colon == std::string_view::npos ? std::string_view{} : user.substr(colon + 1);
+    oci::User found;
+    std::string_view login = name;
+    auto entry = line_with(passwd, 0, name, 4);
+    const auto number = number_of(name);
+    if (entry.empty() && number) entry = line_with(passwd, 2, name, 4);
+    if (!entry.empty()) {
+        const auto uid = number_of(entry[2]);
+        const auto gid = number_of(entry[3]);
+        if (!uid || !gid) return no_such("readable entry for user", name);
+        found.uid = *uid;
+        found.gid = *gid;
+        login = entry[0];
+    } else if (number) {
+        found.uid = *number;
+    } else {
+        return no_such("user", name);
+    }
+    if (!group_name.empty()) {
+        const auto line = line_with(group, 0, group_name, 3);
+        const auto gid = line.empty() ? number_of(group_name) : number_of(line[2]);
+        if (!gid) return no_such("group", group_name);
+        found.gid = *gid;
+        return found;
+    }
+    for (const auto line : parts_of(group, '\n')) {
+        const auto fields = parts_of(line, ':');
+        if (fields.size() < 4) continue;
+        const auto members = parts_of(fields[3], ',');
+        const auto gid = number_of(fields[2]);
+        if (gid && std::find(members.begin(), members.end(), login) != members.end()) found.additionalGids.push_back(*gid);
+    }
+    return found;
+}
+
+Result<std::string> from_base64(std::string_view text) {
+    const auto value = [](char c) -> int {
+        if (c >= 'A' && c <= 'Z') return c - 'A';
+        if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+        if (c >= '0' && c <= '9') return c - '0' + 52;
+        return c == '+' ? 62 : c == '/' ? 63 : -1;
+    };
+    const Error bad{.code = Code::invalid_argument, .what = "not base64"};
+    if (text.size() % 4 != 0) return bad;
+    while (text.ends_with('=')) text.remove_suffix(1);
+    std::string out;
+    std::uint32_t bits = 0;
+    int count = 0;
+    for (const char c : text) {
+        const int six = value(c);
+        if (six < 0) return bad;
+        bits = (bits << 6 | static_cast<std::uint32_t>(six)) & 0xffffffU;
+        count += 6;
+        if (count < 8) continue;
+        count -= 8;
+        out.push_back(static_cast<char>(bits >> count & 0xffU));
+    }
+    return out;
+}
+
+}  // namespace eve::containerd

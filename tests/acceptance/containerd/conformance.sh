@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The cases of the contract on the containerd plugin, with a containerd of its own: conformance.sh runc|crun. EVE_BIN, EVE_SOURCE from ctest.
+set -euo pipefail
+runtime=${1:-runc}
+# shellcheck source=tests/acceptance/containerd/bench.sh
+. "${EVE_SOURCE:?}/tests/acceptance/containerd/bench.sh"
+missing=$(bench_missing "$runtime")
+[ -z "$missing" ] || { echo "SKIPPED on this machine: $missing"; exit 77; }
+dir=$(mktemp -d /var/tmp/evenode-ctr.XXXXXX)
+trap '"$EVE_SOURCE/scripts/containerd" stop "$dir/containerd"; rm -rf "$dir"' EXIT
+"$EVE_SOURCE/scripts/containerd" start "$dir/containerd" "$runtime"
+bench_image "$dir/image" '{"Entrypoint":["/bin/sleep"],"Cmd":["300"]}'
+id=6ba7b810-9dad-11d1-80b4-00c04fd430c8
+cat >"$dir/spec.json" <<END
+{"id":"$id","revision":1,"name":"$id.1.1","labels":{"checked-by":"eve-plugin-check"},"mode":"container","memory_bytes":67108864,"vcpus":1,
+ "disks":[{"id":"root#0","path":"$dir/image","format":"container"}]}
+END
+"${EVE_BIN:?}/eve-plugin-check" "$EVE_BIN/../plugins/containerd.so" --spec "$dir/spec.json" \
+    --config "{\"socket\":\"$dir/containerd/containerd.sock\",\"runtime_binary\":\"$runtime\",\"cgroup_parent\":\"/evt$$\"}"
