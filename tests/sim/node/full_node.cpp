@@ -128,7 +128,7 @@ void Controller::command(const types::Uuid& app, types::AppCommand command) {
 
 // ---- node
 
-FullNode::FullNode(std::uint64_t seed) : Node(seed) {
+FullNode::FullNode(std::uint64_t number) : Node(number) {
     world.memory_bytes = kMemoryMb << 20;
     world.volumes_need_config = true;
     host.figures.TotalMemoryMB = kMemoryMb;
@@ -136,13 +136,37 @@ FullNode::FullNode(std::uint64_t seed) : Node(seed) {
     watch_hypervisor();
     config_ = bus.subscribe<zedagent::ConfigStatus>({.agent = "zedagent"});
     apps_ = bus.subscribe<types::AppInstanceConfig>({.agent = "zedagent"});
-    statuses_ = bus.subscribe<types::AppInstanceStatus>({.agent = "zedmanager"});
-    networks_ = bus.subscribe<types::AppNetworkStatus>({.agent = "zedrouter"});
-    domains_ = bus.subscribe<types::DomainStatus>({.agent = "domainmgr"});
+    watch_states();
     crash_all();
 }
 
 FullNode::~FullNode() = default;
+
+template <class T, class Name>
+std::unique_ptr<Subscription<T>> FullNode::watch(const std::string& agent, const std::string& what, Name name) {
+    const auto step = [this, what](const std::string& from, const std::string& to) {
+        if (from == to) return;
+        auto& seen = coverage[{what, from, to}];
+        if (seen.times++ == 0) seen.first_seed = seed;
+    };
+    return bus.subscribe<T>({.agent = agent}, {.created = [=](const auto&, const T& now) { step("-", name(now)); },
+                                               .modified = [=](const auto&, const T& now, const T& before) { step(name(before), name(now)); },
+                                               .deleted = [=](const auto&, const T& last) { step(name(last), "-"); }});
+}
+
+void FullNode::watch_states() {
+    const auto state = [](const auto& status) { return types::to_string(status.State); };
+    statuses_ = watch<types::AppInstanceStatus>("zedmanager", "zedmanager app", state);
+    domains_ = watch<types::DomainStatus>("domainmgr", "domainmgr domain", state);
+    trees_ = watch<types::ContentTreeStatus>("volumemgr", "volumemgr content tree", state);
+    volumes_ = watch<types::VolumeStatus>("volumemgr", "volumemgr volume", state);
+    networks_ = watch<types::AppNetworkStatus>("zedrouter", "zedrouter app", [](const auto& status) -> std::string {
+        return status.PendingDelete ? "DELETING" : status.PendingAdd ? "ADDING" : status.PendingModify ? "CHANGING" : status.Activated ? "UP" : "DOWN";
+    });
+    instances_ = watch<types::NetworkInstanceStatus>("zedrouter", "zedrouter network instance", [](const auto& status) -> std::string {
+        return status.NetworkInstanceStatus::Activated ? "UP" : "DOWN";
+    });
+}
 
 void FullNode::watch_hypervisor() {
     hypervisor->on_create = [this](const DomainSpec& spec) {

@@ -22,6 +22,7 @@
 #include "tests/doubles/fake_domain_world.hpp"
 #include "tests/doubles/fake_network_world.hpp"
 #include "tests/doubles/sim_storage.hpp"
+#include "tests/sim/node/coverage.hpp"
 #include "tests/sim/node/device_config.hpp"
 #include "tests/sim/node/node.hpp"
 
@@ -97,7 +98,7 @@ private:
 
 class FullNode final : public Node {
 public:
-    explicit FullNode(std::uint64_t seed);
+    explicit FullNode(std::uint64_t number);
     ~FullNode() override;
 
     std::vector<std::string> complaints() override;
@@ -115,6 +116,7 @@ public:
     std::shared_ptr<SimHypervisor> hypervisor = std::make_shared<SimHypervisor>(prng.fork());
     FakeRuntimes runtimes;
     Controller controller{bus, storage};
+    Coverage coverage;
 
 private:
     /// One process: what of it is in the loop and in lanes dies with it.
@@ -137,6 +139,8 @@ private:
     void do_something() override;
     void look() override;
     void watch_hypervisor();
+    void watch_states();
+    template <class T, class Name> std::unique_ptr<Subscription<T>> watch(const std::string& agent, const std::string& what, Name name);
     void complain_of_config(std::vector<std::string>& out) const;
 
     std::uint32_t version_ = 0;
@@ -155,7 +159,10 @@ private:
     std::unique_ptr<Subscription<types::AppInstanceConfig>> apps_;
     std::unique_ptr<Subscription<types::AppInstanceStatus>> statuses_;
     std::unique_ptr<Subscription<types::AppNetworkStatus>> networks_;
+    std::unique_ptr<Subscription<types::NetworkInstanceStatus>> instances_;
     std::unique_ptr<Subscription<types::DomainStatus>> domains_;
+    std::unique_ptr<Subscription<types::ContentTreeStatus>> trees_;
+    std::unique_ptr<Subscription<types::VolumeStatus>> volumes_;
 };
 
 }  // namespace eve::sim

@@ -31,7 +31,7 @@ private:
 
 class Node {
 public:
-    explicit Node(std::uint64_t seed) : prng(seed) {}
+    explicit Node(std::uint64_t seed_given) : seed(seed_given), prng(seed_given) {}
     virtual ~Node() = default;
     Node(const Node&) = delete;
     Node& operator=(const Node&) = delete;
@@ -47,6 +47,7 @@ public:
 
     void run_for(std::chrono::nanoseconds time);
 
+    const std::uint64_t seed;
     World world;
     Prng prng;
     SimClock clock;

@@ -14,7 +14,7 @@ constexpr std::uint8_t kAppsMax = 4;
 
 }  // namespace
 
-ZedmanagerNode::ZedmanagerNode(std::uint64_t seed) : Node(seed) {
+ZedmanagerNode::ZedmanagerNode(std::uint64_t number) : Node(number) {
     statuses_ = bus.subscribe<types::AppInstanceStatus>({.agent = "zedmanager"});
     references_ = bus.subscribe<types::VolumeRefConfig>({.agent = "zedmanager"});
     domains_ = bus.subscribe<types::DomainConfig>({.agent = "zedmanager"});

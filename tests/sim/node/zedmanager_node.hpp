@@ -13,7 +13,7 @@ namespace eve::sim {
 
 class ZedmanagerNode final : public Node {
 public:
-    explicit ZedmanagerNode(std::uint64_t seed);
+    explicit ZedmanagerNode(std::uint64_t number);
 
     std::vector<std::string> complaints() override;
     void crash_zedmanager();
