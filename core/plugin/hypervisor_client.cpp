@@ -4,14 +4,11 @@
 #include <string>
 #include <utility>
 
+#include "core/plugin/caller.hpp"
 #include "core/plugin/frame.hpp"
-#include "eve/sdk/call.hpp"
-#include "eve/sdk/codec.hpp"
 
 namespace eve::plugin {
 namespace {
-
-constexpr const char* describe_method = "hypervisor/1.describe";
 
 Result<DomainInfo> domain_of(Result<message::Observed> observed) {
     if (!observed) return std::move(observed).error();
@@ -22,12 +19,7 @@ Result<DomainInfo> domain_of(Result<message::Observed> observed) {
 
 template <class Reply, class Request>
 Result<Reply> HypervisorClient::ask(const char* method, const CallContext& call, const Request& request) {
-    const auto& methods = description_.methods;
-    if (method != describe_method && std::find(methods.begin(), methods.end(), method) == methods.end())
-        return Error{.code = Code::unsupported, .what = plugin_.identity().id + " does not offer " + method};
-    if (call.cancelled()) return Error{.code = Code::cancelled, .what = "cancelled before " + std::string(method)};
-    const sdk::Peer peer{.call = &Plugin::call_fn, .self = &plugin_, .ids = &ids_};
-    return sdk::call<Reply>(peer, method, request, {.deadline_ns = sdk::deadline_after(call.time_left()), .cancel_fd = call.cancel_fd()});
+    return Caller{plugin_, description_.methods, ids_}.ask<Reply>(method, call, request);
 }
 
 Result<std::unique_ptr<HypervisorClient>> HypervisorClient::connect(Plugin& plugin, const CallContext& call) {
@@ -38,7 +30,7 @@ Result<std::unique_ptr<HypervisorClient>> HypervisorClient::connect(Plugin& plug
     return client;
 }
 
-Result<Description> HypervisorClient::describe(const CallContext& call) { return ask<Description>(describe_method, call, message::Empty{}); }
+Result<Description> HypervisorClient::describe(const CallContext& call) { return ask<Description>("hypervisor/1.describe", call, message::Empty{}); }
 
 Result<ProbeReport> HypervisorClient::probe(const CallContext& call) {
     return ask<ProbeReport>("hypervisor/1.probe", call, message::Empty{});

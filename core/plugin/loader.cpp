@@ -16,6 +16,7 @@
 #include <memory>
 #include <utility>
 
+#include "core/plugin/device_clients.hpp"
 #include "core/plugin/elf.hpp"
 #include "core/plugin/fd.hpp"
 #include "core/plugin/hypervisor_client.hpp"
@@ -233,16 +234,16 @@ Result<Inspection> Loader::ask(const std::string& file, HostServices& host, bool
     };
     auto plugin = open_isolated({.file = file, .host = host}, process);
     if (!plugin) return judge(std::move(plugin).error(), "when it is loaded");
-    auto client = HypervisorClient::connect(**plugin, TimedCall(options_.load_limit));
-    if (!client) return judge(std::move(client).error(), "in describe");
-    auto probe = (*client)->probe(TimedCall(options_.probe_limit));
+    auto description = describe_any(**plugin, TimedCall(options_.load_limit));
+    if (!description) return judge(std::move(description).error(), "in describe");
+    auto probe = probe_any(**plugin, TimedCall(options_.probe_limit));
     if (!probe) {
         // An answer, if a bad one: the plugin is broken rather than dangerous.
         auto error = judge(std::move(probe).error(), "in probe");
         if (crashed) return error;
         probe = ProbeReport{.verdict = ProbeVerdict::broken, .reason = error.what};
     }
-    return Inspection{.identity = (*plugin)->identity(), .description = (*client)->description(), .probe = std::move(*probe)};
+    return Inspection{.identity = (*plugin)->identity(), .description = std::move(*description), .probe = std::move(*probe)};
 }
 
 }  // namespace eve::plugin

@@ -53,7 +53,10 @@ struct Registry::Entry {
     Inspection seen;
     std::unique_ptr<NodeHost> host;
     std::unique_ptr<Plugin> plugin;            // before the host it uses
-    std::unique_ptr<HypervisorClient> client;  // before the plugin it uses
+    std::unique_ptr<HypervisorClient> client;  // before the plugin it uses, as the others
+    std::unique_ptr<UsbClient> usb;
+    std::unique_ptr<PciClient> pci;
+    std::unique_ptr<BoardClient> board;
 };
 
 Registry::Registry(RegistryOptions options, Deps deps) : options_(std::move(options)), deps_(std::move(deps)) {}
@@ -97,8 +100,11 @@ void Registry::open() {
     for (const auto& name : order)
         if (!names.contains(name)) deps_.log.write(Level::info, "plugin.not_installed", {{"plugin", name}});
     entries_ = std::move(found);
+    const auto is_service = [&](const std::string& name) {
+        return name.starts_with(options_.service_prefix) || std::find(options_.services.begin(), options_.services.end(), name) != options_.services.end();
+    };
     for (auto& entry : entries_) {
-        if (std::find(order.begin(), order.end(), entry->status.name) == order.end()) {
+        if (!is_service(entry->status.name) && std::find(order.begin(), order.end(), entry->status.name) == order.end()) {
             entry->status.reason = "not in the order of plugins";
             continue;
         }
@@ -151,7 +157,9 @@ void Registry::consider(Entry& entry) {
     else if (entry.seen.probe.verdict != ProbeVerdict::supported) status.state = PluginState::broken;
     else {
         const auto& modes = status.modes;
-        const bool adds = std::any_of(modes.begin(), modes.end(), [&](VirtualizationMode mode) { return for_mode(mode) == nullptr; });
+        const auto& identity = entry.seen.identity;
+        const bool adds = std::any_of(modes.begin(), modes.end(), [&](VirtualizationMode mode) { return for_mode(mode) == nullptr; }) ||
+                          (serves(identity, "pci/1") && pci() == nullptr) || serves(identity, "board/1");
         if (!adds) {
             status.state = PluginState::spare;
             return;
@@ -177,10 +185,26 @@ Status Registry::use(Entry& entry) {
                                              .capabilities = needs_little(entry.status.name) ? rights::plugin_host : rights::node,
                                              .on_change = on_change});
     if (!plugin) return std::move(plugin).error();
-    auto client = HypervisorClient::connect(**plugin, TimedCall(call_limit));
-    if (!client) return std::move(client).error();
     entry.plugin = std::move(*plugin);
-    entry.client = std::move(*client);
+    const auto connect = [&](std::string_view interface, auto& slot, auto connector) -> Status {
+        if (!serves(entry.seen.identity, interface)) return {};
+        auto client = connector(*entry.plugin, TimedCall(call_limit));
+        if (client) {
+            slot = std::move(*client);
+            return {};
+        }
+        // All of a plugin or nothing of it.
+        entry.client.reset();
+        entry.pci.reset();
+        entry.board.reset();
+        entry.plugin.reset();
+        return std::move(client).error();
+    };
+    if (auto done = connect("hypervisor/1", entry.client, &HypervisorClient::connect); !done) return done;
+    if (auto done = connect("pci/1", entry.pci, &PciClient::connect); !done) return done;
+    if (auto done = connect("board/1", entry.board, &BoardClient::connect); !done) return done;
+    if (entry.client && serves(entry.seen.identity, "usb/1"))
+        entry.usb = std::make_unique<UsbClient>(*entry.plugin, entry.client->description().methods);
     return {};
 }
 
@@ -200,7 +224,21 @@ std::vector<Registry::Used> Registry::used() const {
             all.push_back({.name = entry->status.name,
                            .hypervisor = entry->client.get(),
                            .description = &entry->client->description(),
-                           .probe = entry->seen.probe});
+                           .probe = entry->seen.probe,
+                           .usb = entry->usb.get()});
+    return all;
+}
+
+PciClient* Registry::pci() const {
+    for (const auto& entry : entries_)
+        if (entry->pci) return entry->pci.get();
+    return nullptr;
+}
+
+std::vector<BoardClient*> Registry::boards() const {
+    std::vector<BoardClient*> all;
+    for (const auto& entry : entries_)
+        if (entry->board) all.push_back(entry->board.get());
     return all;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/log/log.hpp"
+#include "core/plugin/device_clients.hpp"
 #include "core/plugin/hypervisor_client.hpp"
 #include "core/plugin/loader.hpp"
 #include "core/plugin/node_host.hpp"
@@ -28,6 +29,8 @@ struct RegistryOptions {
     bool own_user_allowed = false;                    ///< the directories were named by the operator: the node's own user's files count
     std::vector<std::string> signature_keys;          ///< Ed25519 public keys (PEM files); not empty: every plugin must be signed by one
     std::vector<std::string> order;                   ///< the operator's choice, best first; empty: see `hypervisor_type_file`
+    std::vector<std::string> services = {"pci"};      ///< considered beside the order: they run no domains
+    std::string service_prefix = "board-";            ///< and so is every file whose name begins so
     std::string hypervisor_type_file = "/run/eve-hv-type";  ///< names one ("kvm"); missing or empty: the built-in order
     std::map<std::string, PluginSettings> plugins;    ///< by name
     Isolation isolation = Isolation::process;         ///< where nothing else is said
@@ -44,7 +47,7 @@ struct RegistryOptions {
 
 /// One file and what became of it.
 enum class PluginState {
-    used,         ///< opened: it runs domains
+    used,         ///< opened: it runs domains, assigns devices, or looks after the board
     spare,        ///< would work; what it offers is served by others
     declined,     ///< this machine is not for it
     broken,       ///< it should work here and doesn't
@@ -93,8 +96,13 @@ public:
         Hypervisor* hypervisor;
         const Description* description;
         ProbeReport probe;
+        Usb* usb;  ///< null: it does not offer usb/1
     };
     std::vector<Used> used() const;
+    /// Who assigns PCI devices here, or null: then status() says why. [any-thread, after open()]
+    PciClient* pci() const;
+    /// Those that know this board. [any-thread, after open()]
+    std::vector<BoardClient*> boards() const;
     /// Every file that was found, in order. [any-thread, after open()]
     std::vector<PluginStatus> status() const;
 

@@ -140,6 +140,7 @@ struct DomainSpec {
 
     Vnc vnc;
     bool console_log_disabled = false;
+    std::vector<std::string> vmm_args;  ///< in pairs, of the VMM itself; what the runtime's own list does not allow is refused
 
     std::map<std::string, std::string> env;  ///< of a container, beside and before its image's; may hold secrets: written to no log
     std::vector<GuestFile> files;            ///< of a container
@@ -253,6 +254,7 @@ struct Capabilities {
     bool usb = false;
     bool serial = false;
     bool can = false;
+    bool vmm_args = false;           ///< DomainSpec::vmm_args
     friend bool operator==(const Capabilities&, const Capabilities&) = default;
 };
 

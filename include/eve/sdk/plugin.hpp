@@ -11,19 +11,17 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 
 #include "eve/abi.h"
 #include "eve/host.hpp"
-#include "eve/hypervisor.hpp"
 #include "eve/sdk/call.hpp"
 #include "eve/sdk/codec.hpp"
+#include "eve/sdk/serve.hpp"
 
 namespace eve {
 EVE_SDK_NAMESPACE {
@@ -40,10 +38,6 @@ struct PluginInfo {
 #else
 #define EVE_SDK_COMPILER "gcc " __VERSION__
 #endif
-
-inline constexpr std::array hypervisor_methods = {"hypervisor/1.describe", "hypervisor/1.probe",   "hypervisor/1.validate", "hypervisor/1.create",
-                                                  "hypervisor/1.start",    "hypervisor/1.stop",    "hypervisor/1.destroy",  "hypervisor/1.inspect",
-                                                  "hypervisor/1.list",     "hypervisor/1.stats"};
 
 /// The node's services as seen through its C table.
 class HostProxy final : public HostServices {
@@ -111,65 +105,9 @@ private:
     std::atomic<std::uint64_t> events_{0};
 };
 
-inline Result<message::Observed> observed(Result<DomainInfo> info) {
-    if (!info) return std::move(info).error();
-    return message::Observed{.domain = std::move(*info)};
-}
-
-/// Answers one call of hypervisor/1.
-inline std::int32_t dispatch(Hypervisor& hypervisor, const eve_plugin_entry& entry, const eve_request& request, eve_reply& reply) {
-    const std::string_view method = request.method;
-    const RequestContext context(request);
-    constexpr auto strict = Strictness::must_understand;
-    const auto with = [&]<class Body>(std::type_identity<Body>, auto step) -> std::int32_t {
-        auto body = read_request<Body>(request, strict);
-        if (!body) return answer_error(reply, body.error());
-        return answer(reply, step(*body));
-    };
-    using message::Empty, message::WithId, message::WithSpec;
-    if (method == "hypervisor/1.describe")
-        return with(std::type_identity<Empty>{}, [&](const Empty&) -> Result<Description> {
-            auto description = hypervisor.describe(context);
-            if (!description) return description;
-            description->id = entry.id;
-            description->version = entry.version;
-            description->methods.assign(hypervisor_methods.begin(), hypervisor_methods.end());
-            return description;
-        });
-    if (method == "hypervisor/1.probe")
-        return with(std::type_identity<Empty>{}, [&](const Empty&) { return hypervisor.probe(context); });
-    if (method == "hypervisor/1.validate")
-        return with(std::type_identity<WithSpec>{}, [&](const WithSpec& body) -> Result<message::Problems> {
-            auto problems = hypervisor.validate(context, body.spec);
-            if (!problems) return std::move(problems).error();
-            return message::Problems{.problems = std::move(*problems)};
-        });
-    if (method == "hypervisor/1.create")
-        return with(std::type_identity<WithSpec>{}, [&](const WithSpec& body) { return observed(hypervisor.create(context, body.spec)); });
-    if (method == "hypervisor/1.start")
-        return with(std::type_identity<WithId>{}, [&](const WithId& body) { return observed(hypervisor.start(context, body.id)); });
-    if (method == "hypervisor/1.stop")
-        return with(std::type_identity<message::Stop>{},
-                    [&](const message::Stop& body) { return observed(hypervisor.stop(context, body.id, body.mode)); });
-    if (method == "hypervisor/1.destroy")
-        return with(std::type_identity<message::Destroy>{},
-                    [&](const message::Destroy& body) { return observed(hypervisor.destroy(context, body.id, body.mode)); });
-    if (method == "hypervisor/1.inspect")
-        return with(std::type_identity<WithId>{}, [&](const WithId& body) { return observed(hypervisor.inspect(context, body.id)); });
-    if (method == "hypervisor/1.list")
-        return with(std::type_identity<Empty>{}, [&](const Empty&) -> Result<message::Observations> {
-            auto domains = hypervisor.list(context);
-            if (!domains) return std::move(domains).error();
-            return message::Observations{.domains = std::move(*domains)};
-        });
-    if (method == "hypervisor/1.stats")
-        return with(std::type_identity<Empty>{}, [&](const Empty&) { return hypervisor.stats(context); });
-    return answer_error(reply, Error{.code = Code::unsupported, .what = "method " + std::string(method) + " is not known to this side"});
-}
-
 /// The C functions around a plugin's class.
 template <class Class> struct Glue {
-    static_assert(std::is_base_of_v<Hypervisor, Class>, "the class implements eve::Hypervisor");
+    static_assert(serves_something<Class>, "the class implements an interface of eve/: Hypervisor, Pci, Board");
 
     struct Instance {
         std::unique_ptr<HostProxy> host;
@@ -200,7 +138,7 @@ template <class Class> struct Glue {
     }
 
     static std::int32_t call(void* self, const eve_request* request, eve_reply* reply) noexcept {
-        return guarded(*reply, [&] { return dispatch(*static_cast<Instance*>(self)->plugin, eve_plugin_entry_v1, *request, *reply); });
+        return guarded(*reply, [&] { return serve(*static_cast<Instance*>(self)->plugin, eve_plugin_entry_v1, *request, *reply); });
     }
 
     static void close(void* self) noexcept { delete static_cast<Instance*>(self); }
@@ -215,7 +153,7 @@ template <class Class> constexpr eve_plugin_entry entry(PluginInfo info) {
             .host_abi_minor_min = 0,
             .id = info.id,
             .version = info.version,
-            .interfaces = "hypervisor/1",
+            .interfaces = interface_names<Class>.data(),
             .built_with = "SDK 1.0, " EVE_SDK_COMPILER,
             .open = &Glue<Class>::open,
             .call = &Glue<Class>::call,

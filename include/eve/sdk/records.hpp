@@ -4,8 +4,11 @@
 
 #include <boost/describe.hpp>
 
+#include "eve/board.hpp"
 #include "eve/host.hpp"
 #include "eve/hypervisor.hpp"
+#include "eve/pci.hpp"
+#include "eve/usb.hpp"
 
 namespace eve {
 EVE_SDK_NAMESPACE {
@@ -22,6 +25,8 @@ BOOST_DESCRIBE_ENUM(StopMode, unknown, ask, cut)
 BOOST_DESCRIBE_ENUM(DestroyMode, unknown, keep_state, purge)
 BOOST_DESCRIBE_ENUM(LogLevel, unknown, debug, info, warn, error)
 BOOST_DESCRIBE_ENUM(DomainEventKind, unknown, changed, exited, rebooted, io_error)
+BOOST_DESCRIBE_ENUM(PciUse, unknown, idle, bound, essential, reserved, assigned)
+BOOST_DESCRIBE_ENUM(BoardStep, unknown, bind, unbind, reset, power)
 
 BOOST_DESCRIBE_STRUCT(Disk, (), (id, path, format, read_only, cdrom, target, wwn, mount_dir, name))
 BOOST_DESCRIBE_STRUCT(GuestFile, (), (path, content, mode))
@@ -31,7 +36,7 @@ BOOST_DESCRIBE_STRUCT(Vnc, (), (enabled, display, password))
 BOOST_DESCRIBE_STRUCT(DomainSpec, (),
                       (id, revision, name, display_name, labels, mode, memory, memory_max, memory_overhead, vcpus, vcpus_max, cpus, cpus_pinned,
                        kernel, ramdisk, device_tree, extra_args, root_device, firmware, resolution, boot_order, gpu, openstack_metadata,
-                       oem_license, virtual_tpm, disks, vifs, adapters, network_order_enforced, vnc, console_log_disabled, env,
+                       oem_license, virtual_tpm, disks, vifs, adapters, network_order_enforced, vnc, console_log_disabled, vmm_args, env,
                        files, hints))
 BOOST_DESCRIBE_STRUCT(Problem, (), (field, what, hint))
 BOOST_DESCRIBE_STRUCT(ExitStatus, (), (code, signal, oom))
@@ -44,7 +49,7 @@ BOOST_DESCRIBE_STRUCT(Stats, (), (host, domains))
 BOOST_DESCRIBE_STRUCT(ProbeReport, (), (verdict, reason, notes))
 BOOST_DESCRIBE_STRUCT(Capabilities, (),
                       (hw_virtualization, io_virtualization, cpu_pinning, vhost, vnc, console, console_log, stop_ask, exit_status, memory_limit,
-                       boot_order, network_order, virtual_tpm, oem_license, pci, usb, serial, can))
+                       boot_order, network_order, virtual_tpm, oem_license, pci, usb, serial, can, vmm_args))
 BOOST_DESCRIBE_STRUCT(Limits, (), (calls_in_flight_max, domains_max, vcpus_max, disks_max, vifs_max, adapters_max))
 BOOST_DESCRIBE_STRUCT(Description, (),
                       (id, version, methods, modes, modes_without_ask, disk_formats, capabilities, limits, pci_binding, config_schema))
@@ -57,6 +62,21 @@ BOOST_DESCRIBE_STRUCT(GuestProcess, (),
 BOOST_DESCRIBE_STRUCT(ProcessIdentity, (), (pid, start_ticks))
 BOOST_DESCRIBE_STRUCT(SpawnedProcess, (), (guest, keeper, cgroup, notes))
 BOOST_DESCRIBE_STRUCT(HostDescription, (), (version, methods, guest_uid, guest_gid))
+BOOST_DESCRIBE_STRUCT(PciDevice, (),
+                      (address, vendor, device, device_class, driver, driver_override, group, parent, physical_function, unique, interfaces, macs,
+                       disks, bridge, boot_vga, functions_max, functions, memory, use, why))
+BOOST_DESCRIBE_STRUCT(PciGroup, (), (id, devices, viable, holder))
+BOOST_DESCRIBE_STRUCT(PciClaim, (), (address, mac, vlan))
+BOOST_DESCRIBE_STRUCT(PciNeed, (), (address, why))
+BOOST_DESCRIBE_STRUCT(PciSet, (), (devices, needs))
+BOOST_DESCRIBE_STRUCT(PciSplit, (), (address, functions))
+BOOST_DESCRIBE_STRUCT(PciDescription, (), (id, version, methods, bindings, iommu, limits, config_schema))
+BOOST_DESCRIBE_STRUCT(BoardDevice, (), (vendor, device, address, quirks, steps))
+BOOST_DESCRIBE_STRUCT(BoardMoment, (), (step, device))
+BOOST_DESCRIBE_STRUCT(BoardDomain, (), (id, name, mode, devices))
+BOOST_DESCRIBE_STRUCT(BoardAdjustment, (), (vmm_args, notes))
+BOOST_DESCRIBE_STRUCT(BoardDescription, (), (id, version, methods, limits, config_schema))
+BOOST_DESCRIBE_STRUCT(UsbAttachment, (), (domain, name, bus, device))
 BOOST_DESCRIBE_STRUCT(Entity, (), (kind, id))
 BOOST_DESCRIBE_STRUCT(LogField, (), (name, value))
 
@@ -95,6 +115,22 @@ struct Observations {
     std::vector<DomainInfo> domains;
     friend bool operator==(const Observations&, const Observations&) = default;
 };
+struct PciGroups {
+    std::vector<PciGroup> groups;
+    friend bool operator==(const PciGroups&, const PciGroups&) = default;
+};
+struct PciDevices {
+    std::vector<PciDevice> devices;
+    friend bool operator==(const PciDevices&, const PciDevices&) = default;
+};
+struct PciAddresses {
+    std::vector<std::string> devices;
+    friend bool operator==(const PciAddresses&, const PciAddresses&) = default;
+};
+struct BoardDevices {
+    std::vector<BoardDevice> devices;
+    friend bool operator==(const BoardDevices&, const BoardDevices&) = default;
+};
 struct LogEvent {
     LogLevel level = LogLevel::unknown;
     std::string event;
@@ -127,6 +163,10 @@ BOOST_DESCRIBE_STRUCT(Destroy, (), (id, mode))
 BOOST_DESCRIBE_STRUCT(Problems, (), (problems))
 BOOST_DESCRIBE_STRUCT(Observed, (), (domain))
 BOOST_DESCRIBE_STRUCT(Observations, (), (domains))
+BOOST_DESCRIBE_STRUCT(PciGroups, (), (groups))
+BOOST_DESCRIBE_STRUCT(PciDevices, (), (devices))
+BOOST_DESCRIBE_STRUCT(PciAddresses, (), (devices))
+BOOST_DESCRIBE_STRUCT(BoardDevices, (), (devices))
 BOOST_DESCRIBE_STRUCT(LogEvent, (), (level, event, fields))
 BOOST_DESCRIBE_STRUCT(Open, (), (node, state_dir, run_dir, sysfs))
 BOOST_DESCRIBE_STRUCT(Failure, (), (code, what, field, hint, retry_after, entities))

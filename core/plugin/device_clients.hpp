@@ -1,0 +1,80 @@
+#pragma once
+// eve::Pci, eve::Board and eve::Usb as domainmgr has them: each method is one call through the C boundary to a plugin, as with HypervisorClient.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/plugin/plugin.hpp"
+#include "eve/board.hpp"
+#include "eve/pci.hpp"
+#include "eve/usb.hpp"
+
+namespace eve::plugin {
+
+/// A plugin that serves pci/1. Borrows the plugin.
+class PciClient final : public Pci {
+public:
+    /// Asks the plugin what it is. Errors: those of describe(); unsupported - it does not assign devices.
+    static Result<std::unique_ptr<PciClient>> connect(Plugin& plugin, const CallContext& call);
+    const PciDescription& description() const { return description_; }
+
+    Result<PciDescription> describe(const CallContext& call) override;
+    Result<ProbeReport> probe(const CallContext& call) override;
+    Result<std::vector<PciGroup>> groups(const CallContext& call) override;
+    Result<std::vector<PciDevice>> reserve(const CallContext& call, const PciSet& set) override;
+    Result<std::vector<PciDevice>> release(const CallContext& call, const std::vector<std::string>& addresses) override;
+    Result<std::vector<PciDevice>> list(const CallContext& call) override;
+    Result<std::vector<PciDevice>> split(const CallContext& call, const PciSplit& wanted) override;
+
+private:
+    explicit PciClient(Plugin& plugin) : plugin_(plugin) {}
+    Plugin& plugin_;
+    PciDescription description_;
+    std::atomic<std::uint64_t> ids_{0};
+};
+
+/// A plugin that serves board/1. Borrows the plugin.
+class BoardClient final : public Board {
+public:
+    /// Asks the plugin what it is. Errors: those of describe(); unsupported - it knows no board.
+    static Result<std::unique_ptr<BoardClient>> connect(Plugin& plugin, const CallContext& call);
+    const BoardDescription& description() const { return description_; }
+
+    Result<BoardDescription> describe(const CallContext& call) override;
+    Result<ProbeReport> probe(const CallContext& call) override;
+    Result<std::vector<BoardDevice>> devices(const CallContext& call) override;
+    Status before(const CallContext& call, const BoardMoment& moment) override;
+    Status after(const CallContext& call, const BoardMoment& moment) override;
+    Result<BoardAdjustment> adjust(const CallContext& call, const BoardDomain& domain) override;
+
+private:
+    explicit BoardClient(Plugin& plugin) : plugin_(plugin) {}
+    Plugin& plugin_;
+    BoardDescription description_;
+    std::atomic<std::uint64_t> ids_{0};
+};
+
+/// The usb/1 part of a hypervisor's plugin, which declared `methods`. Borrows the plugin.
+class UsbClient final : public Usb {
+public:
+    UsbClient(Plugin& plugin, std::vector<std::string> methods) : plugin_(plugin), methods_(std::move(methods)) {}
+    Status attach(const CallContext& call, const UsbAttachment& device) override;
+    Status detach(const CallContext& call, const UsbAttachment& device) override;
+
+private:
+    Plugin& plugin_;
+    std::vector<std::string> methods_;
+    std::atomic<std::uint64_t> ids_{0};
+};
+
+/// What `describe` and `probe` of a plugin's first interface answer, whichever it is: the fields that all interfaces have.
+Result<Description> describe_any(Plugin& plugin, const CallContext& call);
+Result<ProbeReport> probe_any(Plugin& plugin, const CallContext& call);
+
+/// Whether the plugin's entry names the interface ("pci/1").
+bool serves(const Identity& identity, std::string_view interface);
+
+}  // namespace eve::plugin
