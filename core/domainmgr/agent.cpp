@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/domainmgr/adapters.hpp"
 #include "core/domainmgr/cloud_init.hpp"
+#include "core/domainmgr/devices.hpp"
 #include "core/domainmgr/metrics.hpp"
 #include "core/domainmgr/plan.hpp"
 #include "core/domainmgr/runtime_set.hpp"
@@ -62,6 +62,7 @@ struct Entry {
     bool evidence = false;  ///< an old record of it is published until it was seen
     bool marked = false;    ///< as active, for zedmanager after a reboot
     std::string cloud_init_path;
+    Devices::Lent lent;     ///< valid while prepared
     std::optional<TimerId> timer;
     types::SwState logged_state{};
     std::string logged_error;
@@ -102,6 +103,8 @@ private:
     void call(Entry& entry, Step step, nanoseconds limit, std::function<Result<DomainInfo>(Hypervisor&, const CallContext&)> work);
     void look(Entry& entry);
     void prepare(Entry& entry);
+    void borrow(const std::string& uuid, std::uint64_t revision, const std::string& cloud_init_path);
+    void give_back_devices(Entry& entry);
     void create(Entry& entry);
     void release(Entry& entry);
     void finished(const std::string& uuid, RuntimeSlot* slot, Step step, Result<DomainInfo> result);
@@ -143,6 +146,7 @@ private:
     std::shared_ptr<char> alive_ = std::make_shared<char>();  ///< watched by what may come later; this object is its only owner
     types::ConfigItems items_;
     RuntimeSet runtimes_;
+    Devices devices_;
     std::map<std::string, RuntimeSlot*> found_;  ///< which runtime was seen to have a domain
     std::map<std::string, Entry> domains_;
     std::uint64_t calls_ = 0;
@@ -163,6 +167,7 @@ private:
     std::unique_ptr<Publication<types::HostMemory>> memory_;
     std::unique_ptr<Publication<types::Capabilities>> capabilities_;
     std::unique_ptr<Publication<types::AssignableAdapters>> adapters_;
+    std::unique_ptr<Publication<types::PciInventory>> inventory_;
     std::unique_ptr<Subscription<types::ConfigItemValueMap>> item_values_;
     std::unique_ptr<Subscription<types::PhysicalIOAdapterList>> model_;
     std::unique_ptr<Subscription<types::DeviceNetworkStatus>> network_;
@@ -172,7 +177,13 @@ private:
     std::unique_ptr<Subscription<types::DomainConfig>> configs_;
 };
 
-Agent::Impl::Impl(Deps deps) : deps_(std::move(deps)) {
+Agent::Impl::Impl(Deps deps)
+    : deps_(std::move(deps)),
+      devices_({.loop = deps_.loop,
+                .lanes = deps_.lanes,
+                .log = deps_.log,
+                .runtimes = deps_.runtimes,
+                .changed = [this] { publish_adapters(); }}) {
     auto& bus = deps_.bus;
     status_ = bus.publish<types::DomainStatus>({.agent = agent_name});
     notes_ = bus.publish<types::DomainNotes>({.agent = agent_name});
@@ -180,19 +191,27 @@ Agent::Impl::Impl(Deps deps) : deps_(std::move(deps)) {
     memory_ = bus.publish<types::HostMemory>({.agent = agent_name});
     capabilities_ = bus.publish<types::Capabilities>({.agent = agent_name});
     adapters_ = bus.publish<types::AssignableAdapters>({.agent = agent_name});
+    inventory_ = bus.publish<types::PciInventory>({.agent = agent_name});
     status_->clear_restarted();
 
     const auto on_items = [this](const std::string& key, const types::ConfigItemValueMap& values) {
         if (key != global_key) return;
         items_ = types::ConfigItems(values);
         have_items_ = true;
+        devices_.on_access(items_.boolean("debug.enable.usb"), items_.boolean("debug.enable.vga"));
         gate_changed();
     };
     item_values_ = bus.subscribe<types::ConfigItemValueMap>({.agent = "zedagent"}, {.created = on_items, .synchronized = [this] { gate_changed(); }});
     model_ = bus.subscribe<types::PhysicalIOAdapterList>(
-        {.agent = "zedagent"}, {.created = [this](const std::string&, const types::PhysicalIOAdapterList&) { gate_changed(); }});
+        {.agent = "zedagent"}, {.created = [this](const std::string&, const types::PhysicalIOAdapterList& model) {
+            devices_.on_model(model);
+            gate_changed();
+        }});
     network_ = bus.subscribe<types::DeviceNetworkStatus>(
-        {.agent = "nim"}, {.created = [this](const std::string&, const types::DeviceNetworkStatus&) { gate_changed(); }});
+        {.agent = "nim"}, {.created = [this](const std::string& key, const types::DeviceNetworkStatus& network) {
+            if (key == global_key) devices_.on_network(network);
+            gate_changed();
+        }});
     onboarding_ = bus.subscribe<types::OnboardingStatus>(
         {.agent = "zedclient", .persistent = true}, {.created = [this](const std::string&, const types::OnboardingStatus&) { gate_changed(); }});
     vault_ = bus.subscribe<types::VaultStatus>({.agent = "vaultmgr"},
@@ -229,7 +248,6 @@ bool Agent::Impl::gate_is_open() const {
 }
 
 void Agent::Impl::gate_changed() {
-    publish_adapters();
     if (configs_ || !gate_is_open()) return;
     deps_.log.write(Level::info, "domainmgr.ready", {{"runtimes", runtimes_.slots().size()}});
     configs_ = deps_.bus.subscribe<types::DomainConfig>(
@@ -250,10 +268,11 @@ void Agent::Impl::gate_changed() {
 }
 
 void Agent::Impl::publish_adapters() {
-    const auto* model = model_->get(global_key);
-    if (model == nullptr || !model->Initialized || !network_ready()) return;
-    if (auto done = adapters_->publish(global_key, assignable_adapters(*model, *network_->get(global_key))); !done)
+    if (!devices_.ready()) return;
+    if (auto done = adapters_->publish(global_key, devices_.table()); !done)
         deps_.log.write(Level::error, "domainmgr.publish_failed", {{"topic", "AssignableAdapters"}, {"error", done.error().what}});
+    if (auto done = inventory_->publish(global_key, devices_.inventory()); !done)
+        deps_.log.write(Level::error, "domainmgr.publish_failed", {{"topic", "PciInventory"}, {"error", done.error().what}});
 }
 
 void Agent::Impl::on_domain_config(const std::string& key, const types::DomainConfig& config) {
@@ -329,6 +348,7 @@ void Agent::Impl::on_probed(Result<std::vector<Runtime>> found) {
         deps_.loop.after(probes_ < eager_probes ? probe_retry : 12 * probe_retry, later([this] { probe(); }));
     }
     probed_ = true;
+    devices_.on_probed();
     (void)capabilities_->publish(global_key, runtimes_.capabilities());
     list_all();
 }
@@ -542,18 +562,61 @@ void Agent::Impl::prepare(Entry& entry) {
         [this, uuid, revision](Result<std::string> path) {
             Entry* prepared = find(uuid);
             if (prepared == nullptr) return;
+            if (path && prepared->domain.desired.wanted() && prepared->domain.desired.revision == revision) {
+                borrow(uuid, revision, *path);
+                return;
+            }
             prepared->busy = false;
             if (!path) {
                 deps_.log.write(Level::warn, "domain.prepare_failed", {{"domain", uuid}, {"error", path.error().what}});
                 on_prepare_failed(prepared->domain, path.error(), now(), next_look());
-            } else if (prepared->domain.desired.wanted() && prepared->domain.desired.revision == revision) {
-                prepared->cloud_init_path = *path;
-                on_prepared(prepared->domain, *path);
             } else if (!path->empty()) {
                 prepared->domain.history.released = false;
             }
             settle(uuid);
         });
+}
+
+/// The last part of preparing: the devices of the host that it asks for.
+void Agent::Impl::borrow(const std::string& uuid, std::uint64_t revision, const std::string& cloud_init_path) {
+    Entry& entry = *find(uuid);
+    const auto state_of = [this](const types::Uuid& app) {
+        const Entry* other = find(app.to_string());
+        return other == nullptr ? types::SwState::INITIAL : other->domain.status.State;
+    };
+    devices_.lend({.config = entry.domain.config,
+                   .container = runtime_mode(entry.domain.config.VirtualizationMode) == VirtualizationMode::container,
+                   .runtime = entry.runtime == nullptr ? eve::Capabilities{} : entry.runtime->runtime().description.capabilities,
+                   .state_of = state_of},
+                  [this, uuid, revision, cloud_init_path](Devices::Answer answer) {
+                      Entry* asked = find(uuid);
+                      if (asked == nullptr) return;
+                      asked->busy = false;
+                      if (!answer.lent) {
+                          deps_.log.write(Level::warn, "domain.adapters_refused", {{"domain", uuid}, {"error", answer.refused.Error}});
+                          on_adapters_refused(asked->domain, answer.refused, next_look());
+                      } else if (asked->domain.desired.wanted() && asked->domain.desired.revision == revision) {
+                          asked->cloud_init_path = cloud_init_path;
+                          asked->lent = *std::move(answer.lent);
+                          on_prepared(asked->domain, cloud_init_path);
+                      } else if (!cloud_init_path.empty()) {
+                          asked->domain.history.released = false;
+                      }
+                      settle(uuid);
+                  });
+}
+
+/// What it was lent goes to whoever waits for it, at once.
+void Agent::Impl::give_back_devices(Entry& entry) {
+    entry.lent = {};
+    if (entry.domain.config.IoAdapterList.empty() && entry.domain.status.IoAdapterList.empty()) return;
+    if (!devices_.take_back(entry.domain.config.UUIDandVersion.UUID)) return;
+    const std::string freed = uuid_of(entry);
+    for (auto& [uuid, other] : domains_) {
+        if (uuid == freed || !other.domain.status.AdaptersFailed) continue;
+        other.domain.history.not_before = deps_.loop.now();
+        deps_.loop.post(later([this, waiting = uuid] { kick(waiting); }));
+    }
 }
 
 void Agent::Impl::create(Entry& entry) {
@@ -574,7 +637,9 @@ void Agent::Impl::create(Entry& entry) {
                                  .runtime = entry.runtime->runtime().description,
                                  .cloud_init_path = entry.cloud_init_path,
                                  .overhead_bytes = types::vmm_overhead(domain.config, overhead),
-                                 .resolution = items_.text("app.fml.resolution")});
+                                 .resolution = items_.text("app.fml.resolution"),
+                                 .adapters = entry.lent.adapters,
+                                 .vmm_args = entry.lent.vmm_args});
     if (!translated) {
         on_prepare_failed(domain, translated.error(), now(), std::nullopt);
         entry.busy = true;
@@ -585,6 +650,7 @@ void Agent::Impl::create(Entry& entry) {
         return;
     }
     domain.notes = translated->notes;
+    domain.notes.insert(domain.notes.end(), entry.lent.notes.begin(), entry.lent.notes.end());
     domain.status.VirtualTPM = translated->spec.virtual_tpm;
     domain.status.FmlCustomResolution = translated->spec.resolution;
     call(entry, Step::create, step_limit, [spec = std::move(translated->spec)](Hypervisor& hypervisor, const CallContext& context) {
@@ -626,6 +692,8 @@ void Agent::Impl::finished(const std::string& uuid, RuntimeSlot* slot, Step step
         if (result) {
             on_stepped(domain, step, now());
             on_seen(domain, *result, policy(), now(), next_look());
+            // One that was running before us has its devices already.
+            if (result->presence == Presence::present && domain.desired.known) devices_.adopt(domain.config.UUIDandVersion.UUID, domain.config.IoAdapterList);
             if (step != Step::look)
                 deps_.log.write(Level::debug, "domain.step_done",
                                 {{"domain", uuid}, {"step", to_string(step)}, {"state", static_cast<int>(result->state)}});
@@ -650,6 +718,8 @@ void Agent::Impl::settle(const std::string& uuid) {
     const auto& domain = entry->domain;
     const auto& history = domain.history;
     log_changes(*entry);
+    // Every way out of a try to run it ends here with nothing prepared and nothing there.
+    if (!entry->busy && !history.prepared && domain.observed.presence == Presence::absent) give_back_devices(*entry);
     if (!domain.desired.known && !entry->busy && domain.observed.presence == Presence::absent && history.purged && history.released) {
         if (entry->timer) deps_.loop.cancel(*entry->timer);
         if (!entry->orphan) {

@@ -10,7 +10,9 @@
 #include "core/loop/loop.hpp"
 #include "core/types/common.hpp"
 #include "core/types/domain.hpp"
+#include "eve/board.hpp"
 #include "eve/hypervisor.hpp"
+#include "eve/pci.hpp"
 #include "eve/result.hpp"
 
 namespace eve::domainmgr {
@@ -22,7 +24,13 @@ struct Runtime {
     ProbeReport probe;
 };
 
-/// The runtimes of this node.
+/// Who assigns PCI devices here; null where nobody can, with the reason.
+struct Assigner {
+    std::shared_ptr<Pci> pci;
+    std::string why_not;
+};
+
+/// The runtimes of this node, and the plugins for its devices.
 class Runtimes {
 public:
     virtual ~Runtimes() = default;
@@ -31,6 +39,10 @@ public:
     /// `sink` hears of each event of any runtime from now on; an empty one ends that. An event without a domain means that a runtime was opened
     /// anew: everything is to be looked at. `sink` is called on any thread. [loop]
     virtual void on_event(std::function<void(const DomainEvent&)> sink) = 0;
+    /// Valid after the first probe(). [lane]
+    virtual Assigner assigner() = 0;
+    /// Those that know this board, after the first probe(). [lane]
+    virtual std::vector<std::shared_ptr<Board>> boards() = 0;
 };
 
 /// The content of a CIDATA disk.

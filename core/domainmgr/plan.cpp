@@ -165,6 +165,7 @@ void boot_failed(Domain& domain, std::string text, const Policy& policy, Now now
 
 void park(Domain& domain, std::string text, Now now) {
     domain.history.parked = true;
+    domain.history.prepared = false;  // what it was lent is not kept from others
     domain.history.not_before.reset();
     set_error(domain.status, std::move(text), ErrorSeverity::ErrorSeverityError, {}, now);
 }
@@ -422,7 +423,7 @@ void on_prepared(Domain& domain, const std::string& cloud_init_path) {
     domain.history.released = false;
     copy_config(domain);
     domain.status.DiskStatusList = disk_statuses(domain.config, cloud_init_path);
-    if (domain.status.ConfigFailed) clear_error(domain.status);
+    if (domain.status.ConfigFailed || domain.status.AdaptersFailed) clear_error(domain.status);
 }
 
 void on_prepare_failed(Domain& domain, const Error& error, Now now, std::optional<Instant> retry_at) {
@@ -434,6 +435,16 @@ void on_prepare_failed(Domain& domain, const Error& error, Now now, std::optiona
     }
     domain.history.not_before = retry_at;
     set_error(domain.status, error_text(error), ErrorSeverity::ErrorSeverityError, "will be tried again while it is wanted", now);
+}
+
+void on_adapters_refused(Domain& domain, const types::ErrorDescription& error, Instant retry_at) {
+    domain.status.AdaptersFailed = true;
+    domain.history.prepared = false;
+    domain.history.not_before = retry_at;
+    auto& status = static_cast<types::ErrorDescription&>(static_cast<types::ErrorAndTime&>(domain.status));
+    const auto since = status.Error == error.Error ? status.ErrorTime : error.ErrorTime;
+    status = error;
+    status.ErrorTime = since;  // as long as nothing new is said
 }
 
 void on_stepped(Domain& domain, Step step, Now now) {

@@ -135,6 +135,8 @@ void on_hint(Domain& domain, Now now);
 void on_prepared(Domain& domain, const std::string& cloud_init_path);
 /// Inputs are not there or wrong; tried again at `retry_at`, or never if unset.
 void on_prepare_failed(Domain& domain, const Error& error, Now now, std::optional<Instant> retry_at);
+/// Its devices are not to be had now; tried again at `retry_at`.
+void on_adapters_refused(Domain& domain, const types::ErrorDescription& error, Instant retry_at);
 /// The step was done and answered with an observation, which on_seen() must be told as well.
 void on_stepped(Domain& domain, Step step, Now now);
 /// The step failed.

@@ -127,10 +127,11 @@ Status add_optional(const TranslateInputs& in, DomainSpec& spec, std::vector<std
     const bool container = spec.mode == VirtualizationMode::container;
     if (can.memory_limit && !container) spec.memory_overhead = eve::Bytes{in.overhead_bytes};
     if (can.virtual_tpm) spec.virtual_tpm = !config.DisableVirtualTPM && !container;
-    if (!config.IoAdapterList.empty())
-        return Error{.code = Code::unsupported,
-                     .what = "adapter " + config.IoAdapterList.front().Name + " cannot be assigned: passthrough of devices is not offered here",
-                     .field = ".IoAdapterList"};
+    spec.adapters = in.adapters;
+    if (!in.vmm_args.empty() && !can.vmm_args)
+        return Error{.code = Code::unsupported, .what = "a device needs an argument of the virtual machine monitor (" + in.vmm_args.front() +
+                                                        "), which this runtime does not take"};
+    spec.vmm_args = in.vmm_args;
     return {};
 }
 

@@ -26,6 +26,8 @@ struct TranslateInputs {
     std::uint64_t overhead_bytes = 0;   ///< of the VMM
     std::string resolution;             ///< app.fml.resolution
     bool oem_license = false;           ///< the host has one to show
+    std::vector<Adapter> adapters;      ///< that it was lent
+    std::vector<std::string> vmm_args;  ///< that the board's plugin wants for them
 };
 struct Translated {
     DomainSpec spec;

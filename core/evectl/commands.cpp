@@ -12,6 +12,7 @@
 #include <map>
 #include <utility>
 
+#include "core/evectl/adapters.hpp"
 #include "core/evectl/console.hpp"
 #include "core/evectl/report.hpp"
 #include "core/evectl/watch.hpp"
@@ -209,6 +210,8 @@ int run(const Invocation& call) {
     if (is({"volumes"}, 1)) return session.show(report_volumes(session.node()));
     if (is({"networks"}, 1)) return session.show(report_networks(session.node()));
     if (is({"ports"}, 1)) return session.show(report_ports(session.node()));
+    if (is({"adapters"}, 1)) return session.show(report_adapters(session.node()));
+    if (is({"adapters", "plan"}, 3)) return session.with_app(words[2], [&](const AppName& app) { return session.show(report_adapter_plan(session.node(), app)); });
     if (is({"plugins"}, 1)) return session.show(report_plugins(session.node()));
     if (is({"status"}, 1)) return session.status();
     if (is({"events"}, 1)) return session.events();

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/evectl/table.hpp"
 #include "core/types/app.hpp"
 #include "core/types/domain.hpp"
 #include "core/types/errors.hpp"
@@ -56,27 +57,6 @@ std::string bytes_text(std::uint64_t bytes) {
     std::string text = std::to_string(tenths / 10);
     if (unit > 0 && tenths < 1000) text += "." + std::to_string(tenths % 10);
     return text + " " + units[unit];
-}
-
-/// Columns as wide as their widest cell; two spaces between; the last column is not padded.
-std::string table_text(const std::vector<std::vector<std::string>>& rows) {
-    std::vector<std::size_t> widths;
-    for (const auto& row : rows)
-        for (std::size_t n = 0; n < row.size(); ++n) {
-            if (widths.size() <= n) widths.push_back(0);
-            widths[n] = std::max(widths[n], row[n].size());
-        }
-    std::string text;
-    for (const auto& row : rows) {
-        std::string line;
-        for (std::size_t n = 0; n < row.size(); ++n) {
-            line += row[n];
-            if (n + 1 < row.size()) line.append(widths[n] - row[n].size() + 2, ' ');
-        }
-        line.erase(line.find_last_not_of(' ') + 1);
-        text += line + "\n";
-    }
-    return text;
 }
 
 std::string document(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/types/app.hpp"
+#include "core/types/hardware.hpp"
 #include "core/types/node.hpp"
 
 namespace eve::types {
@@ -30,7 +31,7 @@ const std::vector<const TypeInfo*>& all_records() {
         L2LinkConfig, LedBlinkCounter, LocalAppCommand, LocalAppCounters, NIPortProbe, NetworkInstanceConfig, NetworkInstanceInfo,
         NetworkInstanceMetrics, NetworkInstanceStatus, NetworkMetric, NetworkMetrics, NetworkPortConfig, NetworkPortStatus,
         NetworkXObjectConfig, NodeAgentStatus, OemWindowsLicenseKeyInfo, OemWindowsLicenseKeyInfoQemu, OemWindowsLicenseKeyInfoXen,
-        OnboardingStatus, PNACConfig, PNACStatus, PhyIOUsagePolicy, PhysicalAddress, PhysicalIOAdapter, PhysicalIOAdapterList,
+        OnboardingStatus, PNACConfig, PNACStatus, PciFunction, PciInventory, PhyIOUsagePolicy, PhysicalAddress, PhysicalIOAdapter, PhysicalIOAdapterList,
         PodDNS, PodIPAMConfig, PodIPAddress, PodRoute, PodVIF, PortConfigSource, ProbeIntfMetrics, ProbeMetrics, ProcessMetric,
         ProxyConfig, ProxyEntry, RadioSilence, ResolveConfig, ResolveStatus, STPConfig, ServiceInitStatus, SnapshotConfig, SnapshotDesc,
         SnapshotInstanceStatus, SnapshottingStatus, TestResults, TpmSanityStatus, UEvent, UUIDPairAndIfIdxToNum, UUIDandVersion,

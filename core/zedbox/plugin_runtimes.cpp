@@ -72,6 +72,24 @@ void PluginRuntimes::on_event(std::function<void(const DomainEvent&)> sink) {
     sink_->function = std::move(sink);
 }
 
+domainmgr::Assigner PluginRuntimes::assigner() {
+    const std::lock_guard lock(opening_);
+    if (!open_) return {.pci = nullptr, .why_not = "the plugins are not open yet"};
+    // The registry owns it and outlives every lane.
+    if (auto* pci = registry_.pci()) return {.pci = std::shared_ptr<Pci>(pci, [](Pci*) {}), .why_not = {}};
+    for (const auto& status : registry_.status())
+        if (status.name == "pci") return {.pci = nullptr, .why_not = status.reason};
+    return {.pci = nullptr, .why_not = "no plugin that assigns PCI devices is installed"};
+}
+
+std::vector<std::shared_ptr<Board>> PluginRuntimes::boards() {
+    const std::lock_guard lock(opening_);
+    std::vector<std::shared_ptr<Board>> all;
+    if (!open_) return all;
+    for (auto* board : registry_.boards()) all.emplace_back(board, [](Board*) {});
+    return all;
+}
+
 void PluginRuntimes::write_status() const {
     const auto directory = storage::DurableDirectory::make(root_.path(folder));
     const auto written = directory ? directory->write("plugins.json", plugin::to_json(registry_.status()), {.reach = storage::Reach::memory})

@@ -18,6 +18,8 @@ public:
 
     Result<std::vector<domainmgr::Runtime>> probe(const LaneContext& lane) override;
     void on_event(std::function<void(const DomainEvent&)> sink) override;
+    domainmgr::Assigner assigner() override;
+    std::vector<std::shared_ptr<Board>> boards() override;
 
 private:
     /// Events come on plugins' threads, also while domainmgr is on its way out.

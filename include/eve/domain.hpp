@@ -81,13 +81,14 @@ struct Vif {
     friend bool operator==(const Vif&, const Vif&) = default;
 };
 
-enum class AdapterKind : std::uint8_t { unknown, pci, usb, serial, can };
+/// `interface`: a network interface of the host that is moved into a container and back.
+enum class AdapterKind : std::uint8_t { unknown, pci, usb, serial, can, interface };
 
 /// A device of the host given to a domain; it was reserved before.
 struct Adapter {
     AdapterKind kind = AdapterKind::unknown;
     std::string name;                    ///< EVE's logical label
-    std::string address;                 ///< PCI "0000:03:00.0"; USB "1:2"; serial "/dev/ttyS1"; CAN: the interface
+    std::string address;                 ///< PCI "0000:03:00.0"; USB "1:2"; serial "/dev/ttyS1"; CAN and `interface`: the interface
     bool network = false;                ///< a network device, for the order
     std::optional<std::uint32_t> order;
     friend bool operator==(const Adapter&, const Adapter&) = default;
@@ -255,6 +256,7 @@ struct Capabilities {
     bool serial = false;
     bool can = false;
     bool vmm_args = false;           ///< DomainSpec::vmm_args
+    bool interfaces = false;         ///< AdapterKind::interface
     friend bool operator==(const Capabilities&, const Capabilities&) = default;
 };
 

@@ -1,6 +1,7 @@
 #include "kvm_hypervisor.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -35,6 +36,7 @@ constexpr std::uint32_t domains_max = 4096;
 constexpr std::uint32_t first_cid = 3;                      // 4 is the first guest's, as EVE's
 constexpr std::uint32_t nobody = 65534;
 constexpr std::uint32_t calls_in_flight = 8;
+constexpr Bytes device_windows_max = Bytes{64ULL << 30};     // memory that devices map beside the guest's
 constexpr const char* record_name = "domain.json";
 constexpr const char* cut_name = "cut";
 constexpr const char* log_name = "qemu.log";
@@ -77,7 +79,7 @@ bool mapped(std::uint32_t uid) {
 }
 
 Code code_of(const Problem& problem) {
-    for (const auto* field : {".adapters", ".virtual_tpm", ".oem_license", ".resolution", ".device_tree"})
+    for (const auto* field : {".adapters", ".vmm_args", ".virtual_tpm", ".oem_license", ".resolution", ".device_tree"})
         if (problem.field.starts_with(field)) return Code::unsupported;
     for (const auto* end : {".wwn", ".format", ".read_only"})
         if (problem.field.ends_with(end)) return Code::unsupported;
@@ -196,13 +198,16 @@ const HostFacts& KvmHypervisor::facts() {
     return facts_;
 }
 
-Offer KvmHypervisor::offer() const { return {.architecture = architecture, .firmware_resolutions = !settings_.ovmf_vars_dir.empty()}; }
+Offer KvmHypervisor::offer() {
+    return {.architecture = architecture, .firmware_resolutions = !settings_.ovmf_vars_dir.empty(), .iommu = facts().iommu};
+}
 
 Result<Description> KvmHypervisor::describe(const CallContext&) {
     const auto& found = facts();
     Description description{.modes = {VirtualizationMode::pv, VirtualizationMode::hvm, VirtualizationMode::legacy, VirtualizationMode::fml},
                             .disk_formats = {DiskFormat::raw, DiskFormat::qcow, DiskFormat::qcow2, DiskFormat::vhd, DiskFormat::vmdk, DiskFormat::vhdx,
                                              DiskFormat::iso},
+                            .pci_binding = "vfio-pci",
                             .config_schema = settings_schema()};
     description.capabilities = {.hw_virtualization = found.kvm,
                                 .io_virtualization = found.iommu,
@@ -215,7 +220,11 @@ Result<Description> KvmHypervisor::describe(const CallContext&) {
                                 .exit_status = true,
                                 .memory_limit = true,
                                 .boot_order = true,
-                                .network_order = true};
+                                .network_order = true,
+                                .pci = found.iommu,
+                                .usb = true,
+                                .serial = true,
+                                .vmm_args = true};
     description.limits = {.calls_in_flight_max = calls_in_flight,
                           .domains_max = domains_max,
                           .vcpus_max = vcpus_max,
@@ -597,7 +606,34 @@ Result<UniqueFd> KvmHypervisor::hand_over(const Handover& handover, const Domain
     return Error{.code = Code::internal, .what = "a handover of no kind"};
 }
 
+/// QEMU opens devices of the host itself, as the domain's own user.
+Status KvmHypervisor::let_use_devices(const DomainSpec& spec, const User& user) {
+    const auto lend = [&](const std::string& file, std::size_t at) -> Status {
+        if (user.uid == 0 || ::chown(file.c_str(), user.uid, user.gid) == 0) return {};
+        auto error = as_precondition(file_error(file));
+        error.field = ".adapters[" + std::to_string(at) + "]";
+        return error;
+    };
+    for (std::size_t at = 0; at < spec.adapters.size(); ++at) {
+        const auto& adapter = spec.adapters[at];
+        if (adapter.kind == AdapterKind::serial) {
+            if (auto lent = lend(adapter.address, at); !lent) return lent;
+        } else if (adapter.kind == AdapterKind::pci) {
+            std::array<char, 512> target{};
+            const auto link = "bus/pci/devices/" + adapter.address + "/iommu_group";
+            const auto size = ::readlinkat(host_.config().sysfs.fd, link.c_str(), target.data(), target.size());
+            if (size <= 0)
+                return Error{.code = Code::failed_precondition, .what = adapter.address + " is not behind an IOMMU, or is not there",
+                             .field = ".adapters[" + std::to_string(at) + "].address"};
+            const std::string path(target.data(), static_cast<std::size_t>(size));
+            if (auto lent = lend("/dev/vfio/" + path.substr(path.rfind('/') + 1), at); !lent) return lent;
+        }
+    }
+    return {};
+}
+
 Status KvmHypervisor::spawn(const DomainSpec& spec, const Prepared& prepared, DomainRecord& record, int directory) {
+    if (auto lent = let_use_devices(spec, prepared.user); !lent) return lent;
     GuestProcess process{.name = spec.name,
                          .argv = {settings_.qemu},
                          .env = {"PATH=/usr/bin:/bin", "LC_ALL=C"},
@@ -608,6 +644,9 @@ Status KvmHypervisor::spawn(const DomainSpec& spec, const Prepared& prepared, Do
                          .gid = prepared.user.gid,
                          .groups = prepared.user.groups,
                          .cgroup = {.cpu_percent_max = spec.vcpus * 100, .cpus = spec.cpus}};
+    // A device writes to the guest's memory by itself, so all of it stays in place, and so do the device's own windows.
+    const bool has_device = std::any_of(spec.adapters.begin(), spec.adapters.end(), [](const Adapter& a) { return a.kind == AdapterKind::pci; });
+    if (has_device) process.memlock_max = Bytes{spec.memory.n + device_windows_max.n};
     if (spec.memory_overhead.n != 0) process.cgroup.memory_max = Bytes{spec.memory.n + spec.memory_overhead.n};
     process.argv.insert(process.argv.end(), prepared.plan.args.begin(), prepared.plan.args.end());
     for (const auto& [fd, number] : prepared.fds) process.fds.push_back({.fd = {fd.get()}, .as = number});
@@ -726,6 +765,46 @@ Status KvmHypervisor::clear(const DomainId&, int directory, const Limit& limit) 
         forgotten = sdk::forget_kept_process(directory);
     if (!forgotten) return forgotten;
     return empty_directory(directory);
+}
+
+// ---- USB ----
+
+Status KvmHypervisor::attach(const CallContext& call, const UsbAttachment& device) {
+    if (!valid_name(device.name) || device.name.size() > name_size_max) return Error{.code = Code::invalid_argument, .what = "not a name of a device", .field = ".name"};
+    const Limit limit(call, call_max);
+    auto directory = directory_of(device.domain);
+    if (!directory) return std::move(directory).error();
+    const auto kept = sdk::read_kept_process(directory->get());
+    if (!kept || !kept->running) return Error{.code = Code::failed_precondition, .what = "the guest does not run"};
+    const auto record = record_in(directory->get());
+    std::array<char, 64> file{};
+    std::snprintf(file.data(), file.size(), "/dev/bus/usb/%03u/%03u", device.bus, device.device);
+    if (record && record->uid != 0 && ::chown(file.data(), record->uid, record->uid) != 0) {
+        auto error = file_error(file.data());
+        error.code = Code::unavailable;
+        return error;
+    }
+    auto monitor = QmpClient::open(directory->get(), "qmp", limit);
+    if (!monitor) return std::move(monitor).error();
+    const auto arguments = "{\"driver\":\"usb-host\",\"id\":\"" + device.name + "\",\"hostbus\":" + std::to_string(device.bus) +
+                           ",\"hostaddr\":" + std::to_string(device.device) + ",\"bus\":\"usb.0\"}";
+    auto added = monitor->execute("device_add", arguments, limit);
+    if (added || added.error().what.find("Duplicate") != std::string::npos || added.error().what.find("already in use") != std::string::npos) return {};
+    return std::move(added).error().in("USB device " + device.name);
+}
+
+Status KvmHypervisor::detach(const CallContext& call, const UsbAttachment& device) {
+    if (!valid_name(device.name)) return Error{.code = Code::invalid_argument, .what = "not a name of a device", .field = ".name"};
+    const Limit limit(call, call_max);
+    auto directory = directory_of(device.domain);
+    if (!directory) return directory.error().code == Code::not_found ? Status{} : Status(std::move(directory).error());
+    const auto kept = sdk::read_kept_process(directory->get());
+    if (!kept || !kept->running) return {};
+    auto monitor = QmpClient::open(directory->get(), "qmp", limit);
+    if (!monitor) return std::move(monitor).error();
+    auto removed = monitor->execute("device_del", "{\"id\":\"" + device.name + "\"}", limit);
+    if (removed || removed.error().what.find("not found") != std::string::npos) return {};
+    return std::move(removed).error().in("USB device " + device.name);
 }
 
 Result<DomainInfo> KvmHypervisor::destroy(const CallContext& call, const DomainId& id, DestroyMode mode) {

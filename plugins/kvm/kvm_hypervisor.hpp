@@ -11,6 +11,7 @@
 
 #include "degrade.hpp"
 #include "eve/hypervisor.hpp"
+#include "eve/usb.hpp"
 #include "limit.hpp"
 #include "records.hpp"
 #include "unique_fd.hpp"
@@ -21,7 +22,7 @@ namespace eve::kvm {
 class Watcher;
 
 /// hypervisor/1 by QEMU, with KVM where a guest runs under it, else by emulation.
-class KvmHypervisor final : public Hypervisor {
+class KvmHypervisor final : public Hypervisor, public Usb {
 public:
     /// An instance on the directories of `host`, which outlives it.
     static Result<std::unique_ptr<KvmHypervisor>> open(HostServices& host);
@@ -38,6 +39,9 @@ public:
     Result<std::vector<DomainInfo>> list(const CallContext& call) override;
     Result<Stats> stats(const CallContext& call) override;
 
+    Status attach(const CallContext& call, const UsbAttachment& device) override;
+    Status detach(const CallContext& call, const UsbAttachment& device) override;
+
 private:
     KvmHypervisor(HostServices& host, Settings settings, UniqueFd domains);
 
@@ -50,7 +54,7 @@ private:
     struct Prepared;  // descriptors and plan of a QEMU about to be started
 
     const HostFacts& facts();
-    Offer offer() const;
+    Offer offer();
     User user_of(std::uint32_t number);
     Result<UniqueFd> directory_of(const DomainId& id) const;
     Result<DomainInfo> look(const DomainId& id, int directory, const Limit& limit);
@@ -59,6 +63,7 @@ private:
     Result<Prepared> prepare(const DomainSpec& spec, DomainRecord& record, int directory);
     Result<UniqueFd> hand_over(const Handover& handover, const DomainSpec& spec, const std::string& config, int directory);
     Result<std::string> firmware_vars(const DomainSpec& spec);
+    Status let_use_devices(const DomainSpec& spec, const User& user);
     Status spawn(const DomainSpec& spec, const Prepared& prepared, DomainRecord& record, int directory);
     Error why_it_ended(int directory, Error error) const;
     Status end_process(int directory, const Limit& limit);

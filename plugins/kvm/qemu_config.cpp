@@ -38,9 +38,10 @@ public:
         if (spec_.virtual_tpm) tpm();
         for (const auto& disk : spec_.disks)
             if (disk.target != DiskTarget::app_custom) add_disk(disk);
-        network();
-        for (const auto& adapter : spec_.adapters)
-            if (adapter.kind == AdapterKind::pci) add_passthrough(adapter);
+        for (const auto& place : places_of(spec_)) {
+            if (place.vif != nullptr) add_vif(*place.vif);
+            else add_card(place.functions);
+        }
         serial_ports();
         add("device", "eve-vsock0", {{"driver", "vhost-vsock-pci"}, {"disable-legacy", "on"}, {"guest-cid", std::to_string(layout_.vsock_cid)}});
         return std::move(plan_);
@@ -74,6 +75,7 @@ private:
         argument("-uuid", spec_.id.value);
         argument("-readconfig", layout_.config_path);
         argument("-pidfile", layout_.directory + "/pid");
+        plan_.args.insert(plan_.args.end(), spec_.vmm_args.begin(), spec_.vmm_args.end());
     }
 
     void machine() {
@@ -198,14 +200,6 @@ private:
         }
     }
 
-    void network() {
-        std::vector<const Vif*> vifs;
-        for (const auto& vif : spec_.vifs) vifs.push_back(&vif);
-        if (spec_.network_order_enforced)
-            std::stable_sort(vifs.begin(), vifs.end(), [](const Vif* a, const Vif* b) { return a->order.value_or(0) < b->order.value_or(0); });
-        for (const auto* vif : vifs) add_vif(*vif);
-    }
-
     void add_vif(const Vif& vif) {
         const auto number = std::to_string(net_++);
         const auto port = root_port(true);
@@ -218,9 +212,18 @@ private:
         if (!legacy() && vif.mtu != 0) device.set("host_mtu", std::to_string(vif.mtu));
     }
 
-    void add_passthrough(const Adapter& adapter) {
+    /// One slot for each card. Several functions of one are behind a bridge of their own, whose slot 0 cannot be used.
+    void add_card(const std::vector<const Adapter*>& functions) {
         const auto port = root_port(true);
-        add("device", "", {{"driver", "vfio-pci"}, {"host", adapter.address}, {"bus", port}, {"addr", "0x0"}});
+        if (functions.size() == 1) {
+            add("device", "", {{"driver", "vfio-pci"}, {"host", functions[0]->address}, {"bus", port}, {"addr", "0x0"}});
+            return;
+        }
+        const auto bridge = "pcie-bridge." + port.substr(port.find('.') + 1);
+        add("device", bridge, {{"driver", "pcie-pci-bridge"}, {"bus", port}, {"addr", "0x0"}});
+        for (std::size_t at = 0; at < functions.size(); ++at)
+            add("device", "",
+                {{"driver", "vfio-pci"}, {"host", functions[at]->address}, {"bus", bridge}, {"addr", hex(static_cast<std::uint32_t>(at) + 1)}});
     }
 
     void serial_ports() {
@@ -241,6 +244,8 @@ private:
     std::uint32_t sata_ = 0;
     std::uint32_t net_ = 0;
 };
+
+std::string_view card_of(std::string_view address) { return address.substr(0, address.rfind('.')); }
 
 bool plain_name(std::string_view text) {
     return !text.empty() && text.size() <= name_size_max && std::all_of(text.begin(), text.end(), [](char c) {
@@ -283,6 +288,61 @@ std::string_view qemu_format(DiskFormat format) {
         case DiskFormat::unknown:
         case DiskFormat::ova:
         case DiskFormat::container: return {};
+    }
+    return {};
+}
+
+std::vector<Place> places_of(const DomainSpec& spec) {
+    std::vector<Place> places;
+    for (const auto& vif : spec.vifs) places.push_back({.vif = &vif, .order = vif.order});
+    std::vector<Place> cards, others;
+    for (const auto& adapter : spec.adapters) {
+        if (adapter.kind != AdapterKind::pci) continue;
+        const auto same = [&](const Place& place) { return card_of(place.functions[0]->address) == card_of(adapter.address); };
+        auto card = std::find_if(cards.begin(), cards.end(), same);
+        if (card == cards.end()) card = cards.insert(cards.end(), Place{});
+        card->functions.push_back(&adapter);
+        if (adapter.order && (!card->order || *adapter.order < *card->order)) card->order = adapter.order;
+    }
+    if (!spec.network_order_enforced) {
+        places.insert(places.end(), cards.begin(), cards.end());
+        return places;
+    }
+    for (auto& card : cards) {
+        std::stable_sort(card.functions.begin(), card.functions.end(), [](const Adapter* a, const Adapter* b) {
+            // Network functions by their order, the rest of the card behind them.
+            return std::pair(!a->order, a->order.value_or(0)) < std::pair(!b->order, b->order.value_or(0));
+        });
+        (card.order ? places : others).push_back(std::move(card));
+    }
+    std::stable_sort(places.begin(), places.end(), [](const Place& a, const Place& b) { return a.order.value_or(0) < b.order.value_or(0); });
+    std::stable_sort(others.begin(), others.end(), [](const Place& a, const Place& b) { return a.functions[0]->address < b.functions[0]->address; });
+    places.insert(places.end(), others.begin(), others.end());
+    return places;
+}
+
+std::string interleaved(const DomainSpec& spec) {
+    if (!spec.network_order_enforced) return {};
+    const auto places = places_of(spec);
+    for (const auto& card : places) {
+        std::uint32_t first = 0, last = 0;
+        bool any = false;
+        for (const auto* function : card.functions) {
+            if (!function->order) continue;
+            first = any ? std::min(first, *function->order) : *function->order;
+            last = any ? std::max(last, *function->order) : *function->order;
+            any = true;
+        }
+        for (const auto& other : places) {
+            if (&other == &card || !any) continue;
+            std::vector<std::pair<std::string, std::uint32_t>> inside;
+            if (other.vif != nullptr) inside.emplace_back("interface " + other.vif->name, other.vif->order.value_or(0));
+            for (const auto* function : other.functions)
+                if (function->order) inside.emplace_back("device " + function->address, *function->order);
+            for (const auto& [name, order] : inside)
+                if (order > first && order < last)
+                    return name + " is ordered between functions of card " + std::string(card_of(card.functions[0]->address)) + ", which stay together";
+        }
     }
     return {};
 }

@@ -3,6 +3,7 @@
 // in the form and order in which EVE's node generates them. Pure: no file is touched.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -61,6 +62,17 @@ inline constexpr std::size_t name_size_max = 63;
 
 /// QEMU's name of a disk format, empty when it has none.
 std::string_view qemu_format(DiskFormat format);
+
+/// What takes one slot of the guest's bus beside the disks: an interface, or the functions of one card.
+struct Place {
+    const Vif* vif = nullptr;
+    std::vector<const Adapter*> functions;
+    std::optional<std::uint32_t> order;
+};
+/// In the order of slots: interfaces, then cards as they are given; where an order is enforced, by that, and what is no network device last.
+std::vector<Place> places_of(const DomainSpec& spec);
+/// Why the enforced order cannot be kept, naming the card and what stands between its functions; or empty.
+std::string interleaved(const DomainSpec& spec);
 
 /// The plan in EVE's form. `spec` was validated.
 QemuPlan eve_plan(const DomainSpec& spec, const Layout& layout);

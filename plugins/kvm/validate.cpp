@@ -34,6 +34,25 @@ bool valid_mac(std::string_view text) {
 
 bool valid_interface(std::string_view text) { return valid_name(text) && text.size() <= interface_name_max; }
 
+bool valid_pci_address(std::string_view text) {
+    const auto hex = [](std::string_view digits) { return std::all_of(digits.begin(), digits.end(), hex_digit); };
+    const auto domain = text.find(':');
+    if (domain == std::string_view::npos || domain < 4 || domain > 8 || !hex(text.substr(0, domain))) return false;
+    const auto rest = text.substr(domain + 1);
+    return rest.size() == 7 && hex(rest.substr(0, 2)) && rest[2] == ':' && hex(rest.substr(3, 2)) && rest[5] == '.' && rest[6] >= '0' && rest[6] <= '7';
+}
+
+/// Properties of devices that a board's quirk may set: they change how QEMU treats a device, never what the guest can reach.
+bool allowed_argument(const std::string& name, const std::string& value) {
+    static const std::set<std::string> properties = {"vfio-pci.x-no-mmap",      "vfio-pci.x-no-kvm-intx", "vfio-pci.x-no-kvm-msi", "vfio-pci.x-no-kvm-msix",
+                                                     "vfio-pci.x-no-geforce-quirks", "vfio-pci.x-intx-mmap-timeout-ms", "vfio-pci.rombar",
+                                                     "pcie-root-port.x-speed",  "pcie-root-port.x-width"};
+    const auto equals = value.find('=');
+    const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+    return name == "-global" && equals != std::string::npos && properties.contains(value.substr(0, equals)) && equals + 1 < value.size() &&
+           std::all_of(value.begin() + static_cast<std::ptrdiff_t>(equals) + 1, value.end(), plain);
+}
+
 bool carried(std::string_view text) {
     return text.size() <= value_size_max && std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c != '"' && c != 0x7f; });
 }
@@ -133,8 +152,32 @@ private:
     }
 
     void adapters() {
-        for (std::size_t at = 0; at < spec_.adapters.size(); ++at)
-            require(false, ".adapters[" + std::to_string(at) + "]", "this plugin hands no devices of the host to guests on this machine");
+        for (std::size_t at = 0; at < spec_.adapters.size(); ++at) {
+            const auto& adapter = spec_.adapters[at];
+            const auto field = ".adapters[" + std::to_string(at) + "]";
+            switch (adapter.kind) {
+                case AdapterKind::pci:
+                    require(offer_.iommu, field, "this machine has no IOMMU in use: PCI devices cannot be given to guests");
+                    require(valid_pci_address(adapter.address), field + ".address", "not a whole PCI address (0000:03:00.0)");
+                    break;
+                case AdapterKind::serial:
+                    require(adapter.address.starts_with("/dev/"), field + ".address", "a serial port is a device file (/dev/ttyS1)");
+                    text(adapter.address, field + ".address");
+                    break;
+                case AdapterKind::usb: require(false, field, "USB devices are attached while the guest runs (usb/1), not when it is made"); break;
+                case AdapterKind::can:
+                case AdapterKind::interface:
+                case AdapterKind::unknown: require(false, field, "this plugin does not hand devices of this kind to guests"); break;
+            }
+        }
+        for (const auto& place : places_of(spec_))
+            if (place.vif == nullptr) take_slot(".adapters");  // interfaces have theirs already
+        const auto order = interleaved(spec_);
+        require(order.empty(), ".network_order_enforced", order);
+        require(spec_.vmm_args.size() % 2 == 0, ".vmm_args", "arguments come in pairs");
+        for (std::size_t at = 0; at + 1 < spec_.vmm_args.size(); at += 2)
+            require(allowed_argument(spec_.vmm_args[at], spec_.vmm_args[at + 1]), ".vmm_args[" + std::to_string(at) + "]",
+                    spec_.vmm_args[at] + " " + spec_.vmm_args[at + 1] + " is not among the arguments that this plugin allows");
     }
 
     void take_slot(const std::string& field) {

@@ -12,6 +12,7 @@ namespace eve::kvm {
 struct Offer {
     Architecture architecture = Architecture::x86_64;
     bool firmware_resolutions = false;  ///< templates of UEFI variables by resolution are configured
+    bool iommu = false;                 ///< PCI devices can be given to guests
 };
 
 inline constexpr std::uint32_t vcpus_max = 240;

@@ -161,7 +161,9 @@ std::vector<PciDevice> read_devices(Sysfs& sysfs, const HostFiles& files) {
         device.functions_max = number(sysfs.text(path + "/sriov_totalvfs"));
         device.functions = number(sysfs.text(path + "/sriov_numvfs"));
         device.memory = memory_of(sysfs.text(path + "/resource"));
-        device.use = device.driver.empty() ? PciUse::idle : holds_for_guests(device.driver) ? PciUse::reserved : PciUse::bound;
+        // Without a driver but with the guests' override: somebody was stopped half-way.
+        const bool chosen = device.driver.empty() && holds_for_guests(device.driver_override);
+        device.use = chosen ? PciUse::reserved : device.driver.empty() ? PciUse::idle : holds_for_guests(device.driver) ? PciUse::reserved : PciUse::bound;
         devices.emplace(address, std::move(device));
     }
     for (const auto& name : sysfs.names("class/net")) {

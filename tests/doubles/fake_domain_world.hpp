@@ -72,6 +72,10 @@ public:
         return std::vector<domainmgr::Runtime>{{.hypervisor = hypervisor, .description = description, .probe = hypervisor->report}};
     }
     void on_event(std::function<void(const DomainEvent&)> sink) override { sink_ = std::move(sink); }
+    std::shared_ptr<Pci> pci;  ///< null: nobody assigns devices
+    std::vector<std::shared_ptr<Board>> known_boards;
+    domainmgr::Assigner assigner() override { return {.pci = pci, .why_not = pci ? "" : "no plugin assigns PCI devices"}; }
+    std::vector<std::shared_ptr<Board>> boards() override { return known_boards; }
     void emit(const std::string& domain) {
         if (sink_) sink_(DomainEvent{.domain = DomainId{domain}, .kind = DomainEventKind::exited});
     }

@@ -16,7 +16,7 @@ EVE_SDK_NAMESPACE {
 BOOST_DESCRIBE_ENUM(VirtualizationMode, unknown, pv, hvm, legacy, fml, container)
 BOOST_DESCRIBE_ENUM(DiskFormat, unknown, raw, qcow, qcow2, vhd, vmdk, ova, vhdx, iso, container)
 BOOST_DESCRIBE_ENUM(DiskTarget, unknown, disk, kernel, initrd, ramdisk, app_custom)
-BOOST_DESCRIBE_ENUM(AdapterKind, unknown, pci, usb, serial, can)
+BOOST_DESCRIBE_ENUM(AdapterKind, unknown, pci, usb, serial, can, interface)
 BOOST_DESCRIBE_ENUM(BootOrder, unknown, usb, nousb)
 BOOST_DESCRIBE_ENUM(Presence, unknown, absent, present)
 BOOST_DESCRIBE_ENUM(DomainState, unknown, defined, starting, running, paused, halting, halted, broken)
@@ -49,7 +49,7 @@ BOOST_DESCRIBE_STRUCT(Stats, (), (host, domains))
 BOOST_DESCRIBE_STRUCT(ProbeReport, (), (verdict, reason, notes))
 BOOST_DESCRIBE_STRUCT(Capabilities, (),
                       (hw_virtualization, io_virtualization, cpu_pinning, vhost, vnc, console, console_log, stop_ask, exit_status, memory_limit,
-                       boot_order, network_order, virtual_tpm, oem_license, pci, usb, serial, can, vmm_args))
+                       boot_order, network_order, virtual_tpm, oem_license, pci, usb, serial, can, vmm_args, interfaces))
 BOOST_DESCRIBE_STRUCT(Limits, (), (calls_in_flight_max, domains_max, vcpus_max, disks_max, vifs_max, adapters_max))
 BOOST_DESCRIBE_STRUCT(Description, (),
                       (id, version, methods, modes, modes_without_ask, disk_formats, capabilities, limits, pci_binding, config_schema))

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 
-#include "core/domainmgr/adapters.hpp"
 #include "core/domainmgr/cloud_init.hpp"
 #include "core/domainmgr/metrics.hpp"
 #include "core/domainmgr/runtime_set.hpp"
@@ -121,7 +120,6 @@ TEST(Translate, RefusesWhatContradictsItselfWithTheField) {
     EXPECT_EQ(field_of([](auto& c) { c.VifList[0].Mac = {}; }), ".VifList[0].Mac");
     EXPECT_EQ(field_of([](auto& c) { c.Service = true; }), ".Service");
     EXPECT_EQ(field_of([](auto& c) { c.CPUsPinned = true; }), ".CPUs");
-    EXPECT_EQ(field_of([](auto& c) { c.IoAdapterList.emplace_back(); }), ".IoAdapterList");
     EXPECT_EQ(field_of([](auto& c) { c.IRQs = {5}; }), ".DtDev");
 }
 
@@ -258,38 +256,6 @@ TEST(CloudInit, JunosFindsItsConfigurationUnderItsOwnName) {
     const auto disk = cloud_init_disk(with_user_data("#junos-config\nsystem {}\n"));
     EXPECT_EQ(content_of(**disk, "juniper.conf"), "#junos-config\nsystem {}\n");
     EXPECT_EQ(content_of(**disk, "user-data"), "(absent)");
-}
-
-TEST(Adapters, PortsAndTheirGroupsStayWithTheNode) {
-    types::PhysicalIOAdapterList model;
-    model.Initialized = true;
-    const auto add = [&](const char* label, types::PhyIoType type, const char* group, const char* ifname) {
-        types::PhysicalIOAdapter adapter;
-        adapter.Phylabel = adapter.Logicallabel = label;
-        adapter.Ptype = type;
-        adapter.Assigngrp = group;
-        adapter.Phyaddr.Ifname = ifname;
-        model.AdapterList.push_back(adapter);
-    };
-    add("eth0", types::PhyIoType::PhyIoNetEth, "g0", "");
-    add("eth1", types::PhyIoType::PhyIoNetEth, "g0", "enp2s0");
-    add("eth2", types::PhyIoType::PhyIoNetEth, "g1", "enp3s0");
-    add("gpu", types::PhyIoType::PhyIoHDMI, "g2", "");
-    types::DeviceNetworkStatus network;
-    network.Ports.resize(1);
-    network.Ports[0].IfName = "eth0";
-    network.Ports[0].Cost = 5;
-    const auto table = assignable_adapters(model, network);
-    ASSERT_EQ(table.IoBundleList.size(), 4U);
-    EXPECT_TRUE(table.Initialized);
-    EXPECT_TRUE(table.IoBundleList[0].IsPort);
-    EXPECT_EQ(table.IoBundleList[0].Ifname, "eth0");  // from the label
-    EXPECT_EQ(table.IoBundleList[0].Cost, 5);
-    EXPECT_TRUE(table.IoBundleList[1].IsPort);
-    EXPECT_FALSE(table.IoBundleList[2].IsPort);
-    EXPECT_FALSE(table.IoBundleList[3].IsPort);
-    EXPECT_EQ(table.IoBundleList[3].Type, types::IoType::IoHDMI);
-    EXPECT_FALSE(assignable_adapters({}, network).Initialized);
 }
 
 TEST(Metrics, MemoryIsInMiBAndCpuTimePerCpu) {

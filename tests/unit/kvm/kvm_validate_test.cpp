@@ -71,9 +71,35 @@ TEST_F(Validate, InterfacesAreNamedAsTheKernelWouldAndHaveARealAddress) {
     for (const auto* field : {".vifs[0].name", ".vifs[1].name", ".vifs[1].bridge", ".vifs[1].mac", ".vifs[2].mac", ".vifs[2].mtu", ".vifs[3].name"}) expect_refused(field);
 }
 
-TEST_F(Validate, DevicesOfTheHostAreRefused) {
+TEST_F(Validate, PciDevicesNeedAnIommuAndAWholeAddress) {
     spec.adapters = {{.kind = AdapterKind::pci, .name = "eth3", .address = "0000:03:00.0"}};
     expect_refused(".adapters[0]");
+    EXPECT_THAT(problems_of(spec, {.iommu = true}), IsEmpty());
+    spec.adapters[0].address = "03:00.0";
+    const auto problems = problems_of(spec, {.iommu = true});
+    ASSERT_EQ(problems.size(), 1U);
+    EXPECT_EQ(problems[0].field, ".adapters[0].address");
+}
+
+TEST_F(Validate, OnlyDevicesThatQemuCanGiveAtTheStartAreTaken) {
+    spec.adapters = {{.kind = AdapterKind::serial, .name = "COM1", .address = "/dev/ttyS1"}};
+    EXPECT_THAT(problems_of(spec, {}), IsEmpty());
+    spec.adapters = {{.kind = AdapterKind::usb, .address = "1:2"}, {.kind = AdapterKind::can, .address = "can0"}, {.kind = AdapterKind::interface, .address = "eth3"}};
+    for (const auto* field : {".adapters[0]", ".adapters[1]", ".adapters[2]"}) expect_refused(field);
+}
+
+TEST_F(Validate, ArgumentsOfQemuAreTakenFromAListOnly) {
+    spec.vmm_args = {"-global", "vfio-pci.x-no-mmap=on"};
+    EXPECT_THAT(problems_of(spec, {}), IsEmpty());
+    for (const auto& hostile : std::vector<std::vector<std::string>>{{"-monitor", "stdio"},
+                                                                     {"-global", "vfio-pci.host=0000:00:1f.0"},
+                                                                     {"-global", "vfio-pci.x-no-mmap=on,readonly=off"},
+                                                                     {"-global", "vfio-pci.x-no-mmap="}}) {
+        spec.vmm_args = hostile;
+        expect_refused(".vmm_args[0]");
+    }
+    spec.vmm_args = {"-global"};
+    expect_refused(".vmm_args");
 }
 
 TEST_F(Validate, FieldsWithoutEffectAreSaid) {

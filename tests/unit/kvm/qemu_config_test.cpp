@@ -15,6 +15,7 @@
 namespace eve::kvm {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -116,6 +117,60 @@ TEST(QemuConfig, InterfacesFollowTheirOrderWhenItIsEnforced) {
     EXPECT_EQ(*section(eve_plan(spec, test::eve_layout()), "netdev", "hostnet0")->find("ifname"), "late");
     spec.network_order_enforced = true;
     EXPECT_EQ(*section(eve_plan(spec, test::eve_layout()), "netdev", "hostnet0")->find("ifname"), "early");
+}
+
+namespace {
+
+/// Each device that takes a slot of its own or sits on a bridge, as "name bus addr", in order.
+std::vector<std::string> slots_of(const QemuPlan& plan) {
+    std::vector<std::string> found;
+    for (const auto& section : plan.sections) {
+        if (section.kind == "netdev") found.push_back("vif " + *section.find("ifname"));
+        const auto* driver = section.find("driver");
+        if (driver != nullptr && *driver == "vfio-pci") found.push_back(*section.find("host") + " " + *section.find("bus") + " " + *section.find("addr"));
+    }
+    return found;
+}
+
+/// The worked example of interfaces and cards: two vifs, a card of three functions, a radio, a USB controller.
+DomainSpec network_order_example() {
+    auto spec = test::accepted_example();
+    spec.disks.resize(1);  // slot 4
+    spec.vifs = {{.name = "vif1", .bridge = "bn1", .mac = "02:16:3e:01:00:01", .order = 1}, {.name = "vif2", .bridge = "bn1", .mac = "02:16:3e:01:00:02", .order = 4}};
+    spec.adapters = {{.kind = AdapterKind::pci, .name = "f0", .address = "0000:06:00.0", .network = true, .order = 2},
+                     {.kind = AdapterKind::pci, .name = "f2", .address = "0000:06:00.2"},
+                     {.kind = AdapterKind::pci, .name = "f1", .address = "0000:06:00.1", .network = true, .order = 3},
+                     {.kind = AdapterKind::pci, .name = "usb", .address = "0000:00:15.0"},
+                     {.kind = AdapterKind::pci, .name = "wwan", .address = "0000:08:00.0", .network = true, .order = 0}};
+    return spec;
+}
+
+}  // namespace
+
+TEST(QemuConfig, S13_InTheOldOrderInterfacesComeFirstAndACardIsBehindOneBridge) {
+    auto spec = network_order_example();
+    const auto plan = eve_plan(spec, test::eve_layout());
+    EXPECT_THAT(slots_of(plan), ElementsAre("vif vif1", "vif vif2", "0000:06:00.0 pcie-bridge.7 0x1", "0000:06:00.2 pcie-bridge.7 0x2",
+                                            "0000:06:00.1 pcie-bridge.7 0x3", "0000:00:15.0 pci.8 0x0", "0000:08:00.0 pci.9 0x0"));
+    EXPECT_EQ(*section(plan, "device", "pcie-bridge.7")->find("bus"), "pci.7");
+}
+
+TEST(QemuConfig, S12_AnEnforcedOrderCountsACardOnceAndRefusesWhatStandsInsideOne) {
+    auto spec = network_order_example();
+    spec.network_order_enforced = true;
+    EXPECT_EQ(interleaved(spec), "");
+    EXPECT_THAT(slots_of(eve_plan(spec, test::eve_layout())),
+                ElementsAre("0000:08:00.0 pci.5 0x0", "vif vif1", "0000:06:00.0 pcie-bridge.7 0x1", "0000:06:00.1 pcie-bridge.7 0x2",
+                            "0000:06:00.2 pcie-bridge.7 0x3", "vif vif2", "0000:00:15.0 pci.9 0x0"));
+    spec.vifs[0].order = 3;
+    spec.adapters[2].order = 5;
+    EXPECT_EQ(interleaved(spec), "interface vif1 is ordered between functions of card 0000:06:00, which stay together");
+}
+
+TEST(QemuConfig, Defect7_ThePciDomainIsKept) {
+    auto spec = test::worked_example();
+    spec.adapters[0].address = "0002:03:00.0";
+    EXPECT_THAT(slots_of(eve_plan(spec, test::eve_layout())), ::testing::Contains("0002:03:00.0 pci.6 0x0"));
 }
 
 TEST(QemuConfig, WhatIsWrittenIsReadBackAsItWas) {
