@@ -78,6 +78,20 @@ bool mapped(std::uint32_t uid) {
     return false;
 }
 
+IommuGroups iommu_groups(int sysfs, const DomainSpec& spec) {
+    IommuGroups groups;
+    for (const auto& adapter : spec.adapters) {
+        if (adapter.kind != AdapterKind::pci) continue;
+        std::array<char, 512> target{};
+        const auto link = "bus/pci/devices/" + adapter.address + "/iommu_group";
+        const auto size = ::readlinkat(sysfs, link.c_str(), target.data(), target.size());
+        if (size <= 0) continue;
+        const std::string path(target.data(), static_cast<std::size_t>(size));
+        groups.emplace(adapter.address, path.substr(path.rfind('/') + 1));
+    }
+    return groups;
+}
+
 Code code_of(const Problem& problem) {
     for (const auto* field : {".adapters", ".vmm_args", ".virtual_tpm", ".oem_license", ".resolution", ".device_tree"})
         if (problem.field.starts_with(field)) return Code::unsupported;
@@ -515,7 +529,8 @@ Result<KvmHypervisor::Prepared> KvmHypervisor::prepare(const DomainSpec& spec, D
                   .machine = settings_.machine,
                   .directory = "/run/hypervisor/kvm/" + spec.name,
                   .vnc_listen = settings_.vnc_listen,
-                  .vsock_cid = first_cid + record.number};
+                  .vsock_cid = first_cid + record.number,
+                  .iommu_groups = iommu_groups(host_.config().sysfs.fd, spec)};
     layout.config_path = layout.directory + "/qemu.cfg";
     if (spec.mode == VirtualizationMode::fml) {
         // EVE names files of its own root file system; where they are not, the distribution's serve.
@@ -608,6 +623,7 @@ Result<UniqueFd> KvmHypervisor::hand_over(const Handover& handover, const Domain
 
 /// QEMU opens devices of the host itself, as the domain's own user.
 Status KvmHypervisor::let_use_devices(const DomainSpec& spec, const User& user) {
+    const auto groups = iommu_groups(host_.config().sysfs.fd, spec);
     const auto lend = [&](const std::string& file, std::size_t at) -> Status {
         if (user.uid == 0 || ::chown(file.c_str(), user.uid, user.gid) == 0) return {};
         auto error = as_precondition(file_error(file));
@@ -619,14 +635,11 @@ Status KvmHypervisor::let_use_devices(const DomainSpec& spec, const User& user) 
         if (adapter.kind == AdapterKind::serial) {
             if (auto lent = lend(adapter.address, at); !lent) return lent;
         } else if (adapter.kind == AdapterKind::pci) {
-            std::array<char, 512> target{};
-            const auto link = "bus/pci/devices/" + adapter.address + "/iommu_group";
-            const auto size = ::readlinkat(host_.config().sysfs.fd, link.c_str(), target.data(), target.size());
-            if (size <= 0)
+            const auto group = groups.find(adapter.address);
+            if (group == groups.end())
                 return Error{.code = Code::failed_precondition, .what = adapter.address + " is not behind an IOMMU, or is not there",
                              .field = ".adapters[" + std::to_string(at) + "].address"};
-            const std::string path(target.data(), static_cast<std::size_t>(size));
-            if (auto lent = lend("/dev/vfio/" + path.substr(path.rfind('/') + 1), at); !lent) return lent;
+            if (auto lent = lend("/dev/vfio/" + group->second, at); !lent) return lent;
         }
     }
     return {};

@@ -38,7 +38,7 @@ public:
         if (spec_.virtual_tpm) tpm();
         for (const auto& disk : spec_.disks)
             if (disk.target != DiskTarget::app_custom) add_disk(disk);
-        for (const auto& place : places_of(spec_)) {
+        for (const auto& place : places_of(spec_, layout_.iommu_groups)) {
             if (place.vif != nullptr) add_vif(*place.vif);
             else add_card(place.functions);
         }
@@ -292,13 +292,19 @@ std::string_view qemu_format(DiskFormat format) {
     return {};
 }
 
-std::vector<Place> places_of(const DomainSpec& spec) {
+std::vector<Place> places_of(const DomainSpec& spec, const IommuGroups& groups) {
     std::vector<Place> places;
     for (const auto& vif : spec.vifs) places.push_back({.vif = &vif, .order = vif.order});
     std::vector<Place> cards, others;
     for (const auto& adapter : spec.adapters) {
         if (adapter.kind != AdapterKind::pci) continue;
-        const auto same = [&](const Place& place) { return card_of(place.functions[0]->address) == card_of(adapter.address); };
+        const auto group = groups.find(adapter.address);
+        const auto same = [&](const Place& place) {
+            return std::any_of(place.functions.begin(), place.functions.end(), [&](const Adapter* other) {
+                const auto its = groups.find(other->address);
+                return card_of(other->address) == card_of(adapter.address) || (group != groups.end() && its != groups.end() && its->second == group->second);
+            });
+        };
         auto card = std::find_if(cards.begin(), cards.end(), same);
         if (card == cards.end()) card = cards.insert(cards.end(), Place{});
         card->functions.push_back(&adapter);
@@ -323,7 +329,7 @@ std::vector<Place> places_of(const DomainSpec& spec) {
 
 std::string interleaved(const DomainSpec& spec) {
     if (!spec.network_order_enforced) return {};
-    const auto places = places_of(spec);
+    const auto places = places_of(spec, {});
     for (const auto& card : places) {
         std::uint32_t first = 0, last = 0;
         bool any = false;

@@ -3,6 +3,7 @@
 // in the form and order in which EVE's node generates them. Pure: no file is touched.
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,6 +40,9 @@ struct QemuPlan {
 
 enum class Architecture : std::uint8_t { x86_64, aarch64 };
 
+/// By address of a device, as the kernel numbers them.
+using IommuGroups = std::map<std::string, std::string>;
+
 /// What a domain's configuration depends on beside its spec.
 struct Layout {
     Architecture architecture = Architecture::x86_64;
@@ -49,6 +53,7 @@ struct Layout {
     std::string vnc_listen = "127.0.0.1";
     std::uint32_t vsock_cid = 4;
     std::string tpm_socket;      ///< of the domain's swtpm
+    IommuGroups iommu_groups;    ///< of the host's devices that the domain gets
 };
 
 /// The limits of the guest's buses: PCI slots 4 to 0x1e are for disks, interfaces and devices; the SATA controller has six ports.
@@ -63,14 +68,15 @@ inline constexpr std::size_t name_size_max = 63;
 /// QEMU's name of a disk format, empty when it has none.
 std::string_view qemu_format(DiskFormat format);
 
-/// What takes one slot of the guest's bus beside the disks: an interface, or the functions of one card.
+/// What takes one slot of the guest's bus beside the disks: an interface, or devices that stay together: functions of one card, and what the
+/// host's IOMMU cannot tell apart. Behind one bridge those have one address space in the guest; QEMU refuses a group with several.
 struct Place {
     const Vif* vif = nullptr;
     std::vector<const Adapter*> functions;
     std::optional<std::uint32_t> order;
 };
 /// In the order of slots: interfaces, then cards as they are given; where an order is enforced, by that, and what is no network device last.
-std::vector<Place> places_of(const DomainSpec& spec);
+std::vector<Place> places_of(const DomainSpec& spec, const IommuGroups& groups);
 /// Why the enforced order cannot be kept, naming the card and what stands between its functions; or empty.
 std::string interleaved(const DomainSpec& spec);
 

@@ -170,7 +170,7 @@ private:
                 case AdapterKind::unknown: require(false, field, "this plugin does not hand devices of this kind to guests"); break;
             }
         }
-        for (const auto& place : places_of(spec_))
+        for (const auto& place : places_of(spec_, {}))
             if (place.vif == nullptr) take_slot(".adapters");  // interfaces have theirs already
         const auto order = interleaved(spec_);
         require(order.empty(), ".network_order_enforced", order);

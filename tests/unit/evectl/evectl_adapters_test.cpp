@@ -31,7 +31,7 @@ protected:
     template <class T> void publish(const std::string& agent, const std::string& key, const T& record) {
         const auto folder = node.directory<T>(agent);
         std::filesystem::create_directories(folder);
-        std::ofstream(folder + "/" + key + ".json") << types::to_json(record);
+        std::ofstream(folder + "/" + key + ".json") << eve::to_json(record);
     }
     void SetUp() override {
         add("nic", types::IoType::IoNetEth, "g1", "0000:03:00.0", "7", "e1000e", "bound");

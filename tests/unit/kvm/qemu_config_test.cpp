@@ -167,6 +167,16 @@ TEST(QemuConfig, S12_AnEnforcedOrderCountsACardOnceAndRefusesWhatStandsInsideOne
     EXPECT_EQ(interleaved(spec), "interface vif1 is ordered between functions of card 0000:06:00, which stay together");
 }
 
+TEST(QemuConfig, DevicesOfOneIommuGroupAreBehindOneBridgeAsQemuDemands) {
+    auto spec = network_order_example();
+    spec.adapters = {{.kind = AdapterKind::pci, .address = "0000:02:01.0"}, {.kind = AdapterKind::pci, .address = "0000:03:00.0"},
+                     {.kind = AdapterKind::pci, .address = "0000:02:02.0"}};
+    auto layout = test::eve_layout();
+    layout.iommu_groups = {{"0000:02:01.0", "8"}, {"0000:02:02.0", "8"}, {"0000:03:00.0", "9"}};
+    EXPECT_THAT(slots_of(eve_plan(spec, layout)), ElementsAre("vif vif1", "vif vif2", "0000:02:01.0 pcie-bridge.7 0x1", "0000:02:02.0 pcie-bridge.7 0x2",
+                                                              "0000:03:00.0 pci.8 0x0"));
+}
+
 TEST(QemuConfig, Defect7_ThePciDomainIsKept) {
     auto spec = test::worked_example();
     spec.adapters[0].address = "0002:03:00.0";
