@@ -12,6 +12,7 @@
 #include "core/loop/unique_fd.hpp"
 #include "storage/cidata_image.hpp"
 #include "storage/durable_file.hpp"
+#include "storage/usb_devices.hpp"
 
 namespace eve::storage {
 
@@ -66,6 +67,8 @@ DomainFiles::DomainFiles(Root root, std::string proc) : root_(std::move(root)), 
     for (const char* path : {cloud_init_directory, active_directory})
         if (const auto directory = DurableDirectory::open(root_.path(path))) directory->remove_temporaries();
 }
+
+Result<std::vector<domainmgr::UsbDevice>> DomainFiles::usb_devices() { return read_usb_devices("/sys/bus/usb/devices"); }
 
 Result<types::HostMemory> DomainFiles::memory() {
     const std::string memory = read_proc(proc_ + "/meminfo");

@@ -20,6 +20,7 @@ public:
     Status remove_cloud_init(const types::Uuid& app) override;
     Status mark_active(const types::Uuid& app) override;
     Status clear_active(const types::Uuid& app) override;
+    Result<std::vector<domainmgr::UsbDevice>> usb_devices() override;
 
 private:
     Root root_;

@@ -14,6 +14,7 @@
 #include "core/domainmgr/plan.hpp"
 #include "core/domainmgr/runtime_set.hpp"
 #include "core/domainmgr/translate.hpp"
+#include "core/domainmgr/usb_rules.hpp"
 #include "core/types/config_items.hpp"
 #include "core/types/node.hpp"
 #include "core/types/vmm_overhead.hpp"
@@ -31,6 +32,7 @@ constexpr const char* vault_name = "Application Data Store";
 
 constexpr nanoseconds poll_max = 30s;
 constexpr nanoseconds poll_min = 9s;
+constexpr nanoseconds usb_interval = 2s;  ///< between looks at what is plugged in, while an app may want it
 constexpr nanoseconds probe_retry = 5s;
 constexpr nanoseconds list_interval = 5min;
 constexpr nanoseconds orphan_grace = 2min;  ///< after the first table of configs, where its publisher sets no marker
@@ -105,6 +107,8 @@ private:
     void prepare(Entry& entry);
     void borrow(const std::string& uuid, std::uint64_t revision, const std::string& cloud_init_path);
     void give_back_devices(Entry& entry);
+    void usb_round();
+    void usb_act(const UsbAction& action);
     void create(Entry& entry);
     void release(Entry& entry);
     void finished(const std::string& uuid, RuntimeSlot* slot, Step step, Result<DomainInfo> result);
@@ -147,6 +151,10 @@ private:
     types::ConfigItems items_;
     RuntimeSet runtimes_;
     Devices devices_;
+    UsbDesk desk_;
+    std::optional<TimerId> usb_timer_;
+    bool usb_looking_ = false;
+    std::set<std::string> usb_under_way_;  ///< names of devices that are being attached or detached
     std::map<std::string, RuntimeSlot*> found_;  ///< which runtime was seen to have a domain
     std::map<std::string, Entry> domains_;
     std::uint64_t calls_ = 0;
@@ -577,6 +585,55 @@ void Agent::Impl::prepare(Entry& entry) {
         });
 }
 
+/// USB devices come and go while their app runs, so they are looked for as long as one may get some.
+void Agent::Impl::usb_round() {
+    std::set<types::Uuid> running;
+    for (const auto& [uuid, entry] : domains_)
+        if (entry.domain.status.State == types::SwState::RUNNING && entry.runtime != nullptr && entry.runtime->runtime().usb)
+            running.insert(entry.domain.config.UUIDandVersion.UUID);
+    desk_.on_table(devices_.table());
+    desk_.on_running(running);
+    const auto& bundles = devices_.table().IoBundleList;
+    const bool wanted = std::any_of(bundles.begin(), bundles.end(), [&](const types::IoBundle& bundle) {
+        return is_usb_device(bundle) && running.contains(bundle.UsedByUUID);
+    });
+    if (usb_looking_ || (!wanted && desk_.due().empty())) return;
+    usb_looking_ = true;
+    submit("domainmgr/usb", look_limit, [&host = deps_.host](const LaneContext&) { return host.usb_devices(); },
+           [this](Result<std::vector<UsbDevice>> plugged) {
+               usb_looking_ = false;
+               if (plugged) desk_.on_devices({plugged->begin(), plugged->end()});
+               for (const auto& action : desk_.due()) usb_act(action);
+               if (!usb_timer_)
+                   usb_timer_ = deps_.loop.after(usb_interval, later([this] {
+                       usb_timer_.reset();
+                       usb_round();
+                   }));
+           });
+}
+
+void Agent::Impl::usb_act(const UsbAction& action) {
+    const std::string uuid = action.domain.to_string();
+    const Entry* entry = find(uuid);
+    const std::string name = usb_name(action.device);
+    if (entry == nullptr || entry->runtime == nullptr || !usb_under_way_.insert(name).second) return;
+    const bool attach = action.kind == UsbAction::Kind::attach;
+    submit(
+        "domain/" + uuid, step_limit,
+        [usb = entry->runtime->runtime().usb, &clock = deps_.loop.clock(), id = ++calls_, attach,
+         device = UsbAttachment{.domain = DomainId{uuid}, .name = name, .bus = action.device.bus, .device = action.device.device}](const LaneContext& lane) {
+            const LaneCall call(lane, clock, id);
+            return attach ? usb->plug(call, device) : usb->unplug(call, device);
+        },
+        [this, action, attach, uuid, name](Status done) {
+            usb_under_way_.erase(name);
+            deps_.log.write(done ? Level::info : Level::warn, attach ? "domain.usb_attached" : "domain.usb_detached",
+                            {{"domain", uuid}, {"device", name}, {"error", done ? std::string() : done.error().what}});
+            // What failed is still due at the next round.
+            if (done) desk_.done(action);
+        });
+}
+
 /// The last part of preparing: the devices of the host that it asks for.
 void Agent::Impl::borrow(const std::string& uuid, std::uint64_t revision, const std::string& cloud_init_path) {
     Entry& entry = *find(uuid);
@@ -733,6 +790,7 @@ void Agent::Impl::settle(const std::string& uuid) {
         return;
     }
     publish(*entry);
+    if (!entry->domain.config.IoAdapterList.empty()) usb_round();
     kick(uuid);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // What domainmgr needs of the world: runtimes of domains, the host's memory, the few files that it owns. Blocking; called in lanes.
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "eve/hypervisor.hpp"
 #include "eve/pci.hpp"
 #include "eve/result.hpp"
+#include "eve/usb.hpp"
 
 namespace eve::domainmgr {
 
@@ -22,6 +24,7 @@ struct Runtime {
     std::shared_ptr<Hypervisor> hypervisor;  ///< owned by the registry and by the calls that are under way in lanes
     Description description;
     ProbeReport probe;
+    std::shared_ptr<Usb> usb;  ///< null: it takes no USB devices while a guest runs
 };
 
 /// Who assigns PCI devices here; null where nobody can, with the reason.
@@ -45,6 +48,17 @@ public:
     virtual std::vector<std::shared_ptr<Board>> boards() = 0;
 };
 
+/// A USB device as it is plugged in.
+struct UsbDevice {
+    std::uint32_t bus = 0;
+    std::uint32_t device = 0;   ///< its address: another one after each plugging
+    std::string port;           ///< "2.1"
+    std::string product;        ///< "1d6b:0002"
+    std::string controller;     ///< PCI address of the controller
+    bool hub = false;
+    bool network = false;       ///< it makes a network interface of the host
+    friend auto operator<=>(const UsbDevice&, const UsbDevice&) = default;
+};
 /// The content of a CIDATA disk.
 struct CloudInitDisk {
     types::Uuid app;
@@ -70,6 +84,8 @@ public:
     /// The app is (not) among those that zedmanager starts first after a reboot. [lane]
     virtual Status mark_active(const types::Uuid& app) = 0;
     virtual Status clear_active(const types::Uuid& app) = 0;
+    /// Every USB device that is plugged in now. [lane]
+    virtual Result<std::vector<UsbDevice>> usb_devices() = 0;
 };
 
 }  // namespace eve::domainmgr

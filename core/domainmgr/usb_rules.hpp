@@ -8,21 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "core/domainmgr/effects.hpp"
 #include "core/types/domain.hpp"
 
 namespace eve::domainmgr {
 
-/// A device as it is plugged in.
-struct UsbDevice {
-    std::uint32_t bus = 0;
-    std::uint32_t device = 0;   ///< its address: another one after each plugging
-    std::string port;           ///< "2.1"
-    std::string product;        ///< "1d6b:0002"
-    std::string controller;     ///< PCI address of the controller
-    bool hub = false;
-    bool network = false;       ///< it makes a network interface of the host
-    friend auto operator<=>(const UsbDevice&, const UsbDevice&) = default;
-};
 /// Its name at the monitor: letters and digits.
 std::string usb_name(const UsbDevice& device);
 

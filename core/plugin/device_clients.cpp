@@ -86,12 +86,12 @@ Result<BoardAdjustment> BoardClient::adjust(const CallContext& call, const Board
     return Caller{plugin_, description_.methods, ids_}.ask<BoardAdjustment>("board/1.adjust", call, domain);
 }
 
-Status UsbClient::attach(const CallContext& call, const UsbAttachment& device) {
-    return Caller{plugin_, methods_, ids_}.tell("usb/1.attach", call, device);
+Status UsbClient::plug(const CallContext& call, const UsbAttachment& device) {
+    return Caller{plugin_, methods_, ids_}.tell("usb/1.plug", call, device);
 }
 
-Status UsbClient::detach(const CallContext& call, const UsbAttachment& device) {
-    return Caller{plugin_, methods_, ids_}.tell("usb/1.detach", call, device);
+Status UsbClient::unplug(const CallContext& call, const UsbAttachment& device) {
+    return Caller{plugin_, methods_, ids_}.tell("usb/1.unplug", call, device);
 }
 
 Result<Description> describe_any(Plugin& plugin, const CallContext& call) {

@@ -61,8 +61,8 @@ private:
 class UsbClient final : public Usb {
 public:
     UsbClient(Plugin& plugin, std::vector<std::string> methods) : plugin_(plugin), methods_(std::move(methods)) {}
-    Status attach(const CallContext& call, const UsbAttachment& device) override;
-    Status detach(const CallContext& call, const UsbAttachment& device) override;
+    Status plug(const CallContext& call, const UsbAttachment& device) override;
+    Status unplug(const CallContext& call, const UsbAttachment& device) override;
 
 private:
     Plugin& plugin_;

@@ -29,12 +29,12 @@ public:
     ///
     /// Errors: not_found - no such domain; failed_precondition - it does not run, or has no place left; unavailable - the monitor does not
     ///         answer, or the device is not there any more.
-    virtual Status attach(const CallContext& call, const UsbAttachment& device) = 0;
+    virtual Status plug(const CallContext& call, const UsbAttachment& device) = 0;
 
     /// The domain does not have the device. Succeeds for what it never had, and for a domain that is gone. [lane]
     ///
     /// Errors: unavailable - the monitor does not answer, effect unknown.
-    virtual Status detach(const CallContext& call, const UsbAttachment& device) = 0;
+    virtual Status unplug(const CallContext& call, const UsbAttachment& device) = 0;
 };
 
 }  // EVE_SDK_NAMESPACE

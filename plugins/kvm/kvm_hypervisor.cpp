@@ -782,7 +782,7 @@ Status KvmHypervisor::clear(const DomainId&, int directory, const Limit& limit) 
 
 // ---- USB ----
 
-Status KvmHypervisor::attach(const CallContext& call, const UsbAttachment& device) {
+Status KvmHypervisor::plug(const CallContext& call, const UsbAttachment& device) {
     if (!valid_name(device.name) || device.name.size() > name_size_max) return Error{.code = Code::invalid_argument, .what = "not a name of a device", .field = ".name"};
     const Limit limit(call, call_max);
     auto directory = directory_of(device.domain);
@@ -806,7 +806,7 @@ Status KvmHypervisor::attach(const CallContext& call, const UsbAttachment& devic
     return std::move(added).error().in("USB device " + device.name);
 }
 
-Status KvmHypervisor::detach(const CallContext& call, const UsbAttachment& device) {
+Status KvmHypervisor::unplug(const CallContext& call, const UsbAttachment& device) {
     if (!valid_name(device.name)) return Error{.code = Code::invalid_argument, .what = "not a name of a device", .field = ".name"};
     const Limit limit(call, call_max);
     auto directory = directory_of(device.domain);

@@ -39,8 +39,8 @@ public:
     Result<std::vector<DomainInfo>> list(const CallContext& call) override;
     Result<Stats> stats(const CallContext& call) override;
 
-    Status attach(const CallContext& call, const UsbAttachment& device) override;
-    Status detach(const CallContext& call, const UsbAttachment& device) override;
+    Status plug(const CallContext& call, const UsbAttachment& device) override;
+    Status unplug(const CallContext& call, const UsbAttachment& device) override;
 
 private:
     KvmHypervisor(HostServices& host, Settings settings, UniqueFd domains);

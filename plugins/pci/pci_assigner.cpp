@@ -378,13 +378,14 @@ Result<std::vector<PciDevice>> PciAssigner::split(const CallContext& call, const
                 return about(Code::failed_precondition, address, "its virtual function " + other + " is in use: " + function.why);
         // Without this a driver of the host takes each new function at once; an old kernel has no such switch.
         (void)sysfs_.write(path + "/sriov_drivers_autoprobe", "0", write_limit(call));
-        const auto set = [&](std::uint32_t number) { return sysfs_.write(path + "/sriov_numvfs", std::to_string(number), std::chrono::duration_cast<std::chrono::milliseconds>(std::min<std::chrono::nanoseconds>(options_.functions_limit, call.time_left()))); };
+        const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(
+            std::min<std::chrono::nanoseconds>(options_.functions_limit, call.time_left()));
+        const auto set = [&](std::uint32_t number) { return sysfs_.write(path + "/sriov_numvfs", std::to_string(number), patience); };
         if (device.functions != 0)
             if (auto done = set(0); !done) return about(Code::unavailable, address, "taking away its virtual functions: " + done.error().what);
         if (wanted.functions != 0)
             if (auto done = set(wanted.functions); !done) return about(Code::unavailable, address, "making virtual functions: " + done.error().what);
-        for (auto left = options_.functions_limit; left.count() > 0 && made().size() < wanted.functions && call.time_left() > pause && !call.cancelled(); left -= pause)
-            wait(pause);
+        for (auto left = patience; left.count() > 0 && made().size() < wanted.functions && !call.cancelled(); left -= pause) wait(pause);
     }
     const auto functions = made();
     if (functions.size() < wanted.functions)

@@ -54,6 +54,9 @@ public:
         return {};
     }
 
+    std::vector<domainmgr::UsbDevice> plugged;
+    Result<std::vector<domainmgr::UsbDevice>> usb_devices() override { return plugged; }
+
 private:
     Status ask(std::string_view effect) const { return before ? before(effect) : Status{}; }
 };
@@ -61,6 +64,7 @@ private:
 class FakeRuntimes final : public domainmgr::Runtimes {
 public:
     std::shared_ptr<testing::FakeHypervisor> hypervisor = std::make_shared<testing::FakeHypervisor>();
+    std::shared_ptr<Usb> usb;
     bool available = true;
     unsigned probes = 0;
 
@@ -69,7 +73,7 @@ public:
         if (!available) return std::vector<domainmgr::Runtime>{};
         auto description = hypervisor->description;
         if (description.id.empty()) description.id = "org.lfedge.eve.fake";
-        return std::vector<domainmgr::Runtime>{{.hypervisor = hypervisor, .description = description, .probe = hypervisor->report}};
+        return std::vector<domainmgr::Runtime>{{.hypervisor = hypervisor, .description = description, .probe = hypervisor->report, .usb = usb}};
     }
     void on_event(std::function<void(const DomainEvent&)> sink) override { sink_ = std::move(sink); }
     std::shared_ptr<Pci> pci;  ///< null: nobody assigns devices

@@ -102,11 +102,11 @@ template <> struct Serving<Hypervisor> {
 
 template <> struct Serving<Usb> {
     static constexpr std::string_view name = "usb/1";
-    static constexpr std::array methods = {"usb/1.attach", "usb/1.detach"};
+    static constexpr std::array methods = {"usb/1.plug", "usb/1.unplug"};
     template <class Class, class Fill> static std::int32_t dispatch(Class& plugin, Incoming& call, Fill) {
         Usb& usb = plugin;
-        if (call.is("usb/1.attach")) return call.with<UsbAttachment>([&](const UsbAttachment& body) { return done(usb.attach(call.context(), body)); });
-        if (call.is("usb/1.detach")) return call.with<UsbAttachment>([&](const UsbAttachment& body) { return done(usb.detach(call.context(), body)); });
+        if (call.is("usb/1.plug")) return call.with<UsbAttachment>([&](const UsbAttachment& body) { return done(usb.plug(call.context(), body)); });
+        if (call.is("usb/1.unplug")) return call.with<UsbAttachment>([&](const UsbAttachment& body) { return done(usb.unplug(call.context(), body)); });
         return call.unknown();
     }
 };

@@ -274,6 +274,47 @@ TEST_F(WithIommu, ACardIsSplitIntoFunctionsAndMadeWholeAgain) {
     put(devices_directory + card->address + "/sriov_drivers_autoprobe", "1");
 }
 
+TEST_F(WithIommu, ABoardsQuirksActOnTheDeviceAndOnQemu) {
+    Isolated<BoardClient> board{"board-example", ""};
+    Isolated<HypervisorClient> kvm{"kvm", R"({"accel":"tcg"})"};
+    const auto ways = content_of(devices_directory + nic + "/reset_method");
+    const auto rules = board->devices(TimedCall(10s));
+    ASSERT_TRUE(rules);
+    ASSERT_EQ(rules->size(), 1U);
+    const auto listed = pci->list(TimedCall(10s));
+    ASSERT_TRUE(listed);
+    const auto device = *std::find_if(listed->begin(), listed->end(), [](const PciDevice& each) { return each.address == nic; });
+    EXPECT_EQ(device.vendor + ":" + device.device, (*rules)[0].vendor + ":" + (*rules)[0].device);
+    const auto ready = board->before(TimedCall(10s), {.step = BoardStep::bind, .device = device});
+    ASSERT_TRUE(ready) << ready.error().what;
+    EXPECT_EQ(content_of(devices_directory + nic + "/reset_method"), "pm\n") << "the kernel resets it in the board's way now; before: " << ways;
+    const auto bound = pci->reserve(TimedCall(30s), set({nic}));
+    ASSERT_TRUE(bound) << bound.error().what;
+    const auto reset = board->after(TimedCall(10s), {.step = BoardStep::bind, .device = (*bound)[0]});
+    EXPECT_TRUE(reset) << reset.error().what;
+    const auto adjusted = board->adjust(TimedCall(10s), {.id = DomainId{"x"}, .devices = *bound});
+    ASSERT_TRUE(adjusted);
+    auto wanted = spec("dma-stay", {nic});
+    wanted.vmm_args = adjusted->vmm_args;
+    ASSERT_EQ(start(kvm, wanted), "");
+    const auto info = kvm->inspect(TimedCall(10s), wanted.id);
+    ASSERT_TRUE(info);
+    auto arguments = content_of("/proc/" + std::to_string(info->pid) + "/cmdline");
+    std::replace(arguments.begin(), arguments.end(), '\0', ' ');
+    EXPECT_THAT(arguments, HasSubstr("-global vfio-pci.x-no-mmap=on"));
+    EXPECT_THAT(wait_for_console(kvm, wanted.id, "DMA-GUEST done"), HasSubstr("nic mac=52:54:00:aa:00:01"));
+    destroy(kvm, wanted.id);
+    // An argument that is not on the list never reaches QEMU.
+    wanted.vmm_args = {"-monitor", "stdio"};
+    const auto refused = kvm->create(TimedCall(30s), wanted);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().field, ".vmm_args[0]");
+    const auto released = pci->release(TimedCall(30s), {nic});
+    ASSERT_TRUE(released);
+    EXPECT_TRUE(board->after(TimedCall(10s), {.step = BoardStep::unbind, .device = (*released)[0]}));
+    EXPECT_EQ(content_of(devices_directory + nic + "/reset_method"), ways);
+}
+
 TEST_F(WithoutIommu, TheReasonIsSaidByBothPluginsAndNothingIsTouched) {
     const auto probe = pci->probe(TimedCall(10s));
     ASSERT_TRUE(probe);

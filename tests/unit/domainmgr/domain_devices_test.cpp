@@ -47,6 +47,22 @@ public:
     }
 };
 
+/// The USB part of a runtime as a list.
+class RecordingUsb final : public Usb {
+public:
+    std::vector<std::string> heard;
+    unsigned failures = 0;
+    Status plug(const CallContext&, const UsbAttachment& device) override {
+        if (failures > 0 && failures-- > 0) return Error{.code = Code::unavailable, .what = "the monitor does not answer"};
+        heard.push_back("attach " + device.name);
+        return {};
+    }
+    Status unplug(const CallContext&, const UsbAttachment& device) override {
+        heard.push_back("detach " + device.name);
+        return {};
+    }
+};
+
 class DomainDevicesTest : public ::testing::Test {
 protected:
     SimClock clock;
@@ -283,6 +299,33 @@ TEST_F(DomainDevicesTest, S41_APhysicalFunctionIsSplitAndEachPartIsOffered) {
     ASSERT_TRUE(until(1, SwState::RUNNING)) << status(1).Error;
     EXPECT_EQ(functions.set_functions[1].mac, "02:00:00:00:00:07");
     EXPECT_EQ(functions.set_functions[1].vlan, 12U);
+}
+
+TEST_F(DomainDevicesTest, S42_AUsbDeviceFollowsItsAppThroughPluggingFailuresAndTheAppsEnd) {
+    auto usb = std::make_shared<RecordingUsb>();
+    runtimes.usb = usb;
+    types::PhysicalIOAdapter stick;
+    stick.Ptype = types::PhyIoType::PhyIoUSBDevice;
+    stick.Phylabel = stick.Logicallabel = stick.Assigngrp = "stick";
+    stick.Phyaddr.UsbAddr = "1:2";
+    model.AdapterList.push_back(stick);
+    start_node();
+    domainmgr::UsbDevice plugged{.bus = 1, .device = 5, .port = "2", .product = "0951:1666", .controller = "0000:00:14.0"};
+    host.plugged = {plugged};
+    usb->failures = 1;
+    want(config_with(1, "stick"));
+    ASSERT_TRUE(until(1, SwState::RUNNING)) << status(1).Error;
+    loop.run_for(10s);
+    EXPECT_THAT(usb->heard, ElementsAre("attach USB00003A003A1404012F5")) << "once, after the failure";
+    host.plugged.clear();
+    loop.run_for(5s);
+    plugged.device = 6;
+    host.plugged = {plugged};
+    loop.run_for(5s);
+    EXPECT_THAT(usb->heard, ElementsAre("attach USB00003A003A1404012F5", "detach USB00003A003A1404012F5", "attach USB00003A003A1404012F6"));
+    (void)node.configs->unpublish(app_uuid(1));
+    ASSERT_TRUE(loop.run_until([&] { return statuses->get(app_uuid(1)) == nullptr; }, 5min));
+    EXPECT_TRUE(bundle("stick").UsedByUUID.is_nil());
 }
 
 TEST_F(DomainDevicesTest, WithoutAnyoneWhoAssignsDevicesTheReasonIsSaid) {
