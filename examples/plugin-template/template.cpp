@@ -45,6 +45,7 @@ public:
         if (spec.vcpus == 0) problems.push_back({".vcpus", "must be 1 or more", ""});
         if (spec.memory.n == 0) problems.push_back({".memory_bytes", "must not be 0", ""});
         if (!spec.adapters.empty()) problems.push_back({".adapters", "cannot be given to a process", "take the devices from this app"});
+        if (!spec.vmm_args.empty()) problems.push_back({".vmm_args", "are not taken", ""});
         if (spec.vnc.enabled) problems.push_back({".vnc", "is not supported", "switch VNC off"});
         return problems;
     }

@@ -227,6 +227,7 @@ private:
         if (spec.memory.n == 0) found.push_back({".memory_bytes", "is 0", ""});
         if (spec.mode == eve::VirtualizationMode::unknown) found.push_back({".mode", "is missing", ""});
         if (!spec.adapters.empty()) found.push_back({".adapters", "are not supported", "take the devices away from this app"});
+        if (!spec.vmm_args.empty()) found.push_back({".vmm_args", "are not supported", "take the board's plugin away"});
         if (spec.virtual_tpm) found.push_back({".virtual_tpm", "is not supported", "turn the virtual TPM off"});
         return found;
     }

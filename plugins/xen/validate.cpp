@@ -114,6 +114,7 @@ private:
     }
 
     void adapters() {
+        require(spec_.vmm_args.empty(), ".vmm_args", "this plugin adds no arguments to a device model");
         require(spec_.adapters.size() <= adapters_max, ".adapters", "a guest has at most 32 devices of the host");
         for (std::size_t at = 0; at < spec_.adapters.size(); ++at) {
             const auto& adapter = spec_.adapters[at];
