@@ -99,6 +99,7 @@ std::vector<Problem> problems_of(const DomainSpec& spec) {
     problems.refuse(spec.virtual_tpm, ".virtual_tpm", "virtual TPM");
     problems.refuse(spec.vnc.enabled, ".vnc", "screen");
     if (!spec.adapters.empty()) problems.add(".adapters", "devices are not given to containers here");
+    if (!spec.vmm_args.empty()) problems.add(".vmm_args", "a container has no virtual machine monitor");
     if (spec.cpus_pinned && spec.cpus.empty()) problems.add(".cpus", "CPUs of its own are asked for, and none are named");
     for (const auto& [name, value] : spec.env)
         if (name.empty() || name.find('=') != std::string::npos || (name + value).find('\0') != std::string::npos)
