@@ -5,12 +5,9 @@
 
 namespace eve::zedrouter {
 
-bool NumberAllocator::taken(int number) const {
-    return std::any_of(entries_.begin(), entries_.end(), [&](const auto& item) { return item.second.number == number; });
-}
-
 void NumberAllocator::restore(const std::string& key, NumberEntry entry) {
-    if (entry.number < range_.first || entry.number > range_.last || entries_.contains(key) || taken(entry.number)) return;
+    if (entry.number < range_.first || entry.number > range_.last || entries_.contains(key) || !free(entry.number)) return;
+    used_[static_cast<std::size_t>(entry.number - range_.first)] = true;
     entry.in_use = false;
     entries_[key] = entry;
 }
@@ -26,7 +23,7 @@ Result<int> NumberAllocator::allocate(const std::string& key, NumberOrder order,
     std::optional<int> number;
     for (int i = 0; i <= range_.last - range_.first && !number; ++i) {
         const int candidate = order == NumberOrder::lowest_first ? range_.first + i : range_.last - i;
-        if (!taken(candidate)) number = candidate;
+        if (free(candidate)) number = candidate;
     }
     if (!number) {
         auto oldest = entries_.end();
@@ -43,6 +40,7 @@ Result<int> NumberAllocator::allocate(const std::string& key, NumberOrder order,
         entries_.erase(oldest);
         changed_(stolen_from, nullptr);
     }
+    used_[static_cast<std::size_t>(*number - range_.first)] = true;
     auto& entry = entries_[key];
     entry = {.number = *number, .created = now, .last_used = now, .in_use = true};
     changed_(key, &entry);
@@ -50,7 +48,11 @@ Result<int> NumberAllocator::allocate(const std::string& key, NumberOrder order,
 }
 
 void NumberAllocator::release(const std::string& key) {
-    if (entries_.erase(key) != 0) changed_(key, nullptr);
+    const auto found = entries_.find(key);
+    if (found == entries_.end()) return;
+    used_[static_cast<std::size_t>(found->second.number - range_.first)] = false;
+    entries_.erase(found);
+    changed_(key, nullptr);
 }
 
 void NumberAllocator::collect(types::Time limit) {
@@ -60,6 +62,7 @@ void NumberAllocator::collect(types::Time limit) {
             continue;
         }
         const auto key = at->first;
+        used_[static_cast<std::size_t>(at->second.number - range_.first)] = false;
         at = entries_.erase(at);
         changed_(key, nullptr);
     }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "core/types/values.hpp"
 #include "eve/result.hpp"
@@ -31,7 +32,7 @@ public:
         int last = 0;
     };
     using Changed = std::function<void(const std::string& key, const NumberEntry* entry)>;
-    NumberAllocator(Range range, Changed changed) : range_(range), changed_(std::move(changed)) {}
+    NumberAllocator(Range range, Changed changed) : range_(range), changed_(std::move(changed)), used_(static_cast<std::size_t>(range.last - range.first + 1)) {}
 
     /// What an earlier life stored: reserved from now on. Out of range or twice the same number: ignored.
     void restore(const std::string& key, NumberEntry entry);
@@ -45,10 +46,11 @@ public:
     bool empty() const;
 
 private:
-    bool taken(int number) const;
+    bool free(int number) const { return !used_[static_cast<std::size_t>(number - range_.first)]; }
     Range range_;
     Changed changed_;
     std::map<std::string, NumberEntry> entries_;
+    std::vector<bool> used_;  ///< from range_.first on: the numbers in `entries_`
 };
 
 }  // namespace eve::zedrouter

@@ -278,10 +278,11 @@ void decide_app(Tables& tables, App& app, const std::vector<App*>& earlier) {
     const auto before = status.AppNetAdapterList;
 
     std::string error;
-    const auto number = tables.app_numbers->allocate(key_of(uuid), NumberOrder::lowest_first, tables.now);
+    // EVE numbers every app. Numbers are few, and only marks and addresses need them: an app without a network takes none.
+    const bool networked = !config.AppNetAdapterList.empty();
+    const auto number = networked ? tables.app_numbers->allocate(key_of(uuid), NumberOrder::lowest_first, tables.now) : Result<int>{0};
     status.AppNum = number ? *number : 0;
-    if (!number && !config.AppNetAdapterList.empty())
-        error = "no free app number: " + number.error().what + ", more apps with a network are not possible";
+    if (!number) error = "no free app number: " + number.error().what + ", more apps with a network are not possible";
     if (status.MACGenerator == 0) status.MACGenerator = static_cast<int>(tables.mac_generator(uuid));
     const bool was_wanted = app.wanted;
     if (error.empty()) error = find_port_map_problem(tables, app, earlier);

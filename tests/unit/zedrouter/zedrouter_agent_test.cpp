@@ -462,6 +462,19 @@ TEST_F(ZedrouterAgent, TwoHundredFiftySixthAppIsTold) {
     EXPECT_THAT(error, HasSubstr("no free app number"));
 }
 
+TEST_F(ZedrouterAgent, AppsWithoutANetworkTakeNoNumber) {
+    const auto network = ZedrouterBench::layer2(1, "");
+    bench_->set(network);
+    for (unsigned i = 1; i <= 300; ++i) {
+        auto app = ZedrouterBench::app(i, "app" + std::to_string(i), network, {});
+        app.AppNetAdapterList.clear();
+        bench_->set(app);
+    }
+    const auto app = run_app(301, "networked", network, {everything});
+    EXPECT_EQ(bench_->status(app)->Error, "");
+    EXPECT_EQ(bench_->status(app)->AppNum, 1);
+}
+
 TEST_F(ZedrouterAgent, FailureOfTheKernelIsReportedAndTriedAgain) {
     world_.fail_apply = Error{Code::unavailable, "netlink: no answer"};
     const auto network = ZedrouterBench::local(1, "eth0");
