@@ -7,9 +7,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <set>
 #include <sstream>
+
+#include "storage/durable_file.hpp"
 
 namespace eve::net {
 namespace {
@@ -20,29 +21,14 @@ constexpr const char* program = "/usr/sbin/dnsmasq";
 constexpr std::chrono::milliseconds start_limit{3'000};
 constexpr std::chrono::milliseconds stop_limit{5'000};  // EVE waits 30 s; the lane has 30 s for everything
 constexpr std::chrono::milliseconds kill_limit{2'000};
-constexpr std::uintmax_t file_bytes_max = 4U << 20;
+constexpr std::size_t file_bytes_max = 4U << 20;
 
-std::string read_file(const std::string& path) {
-    std::error_code error;
-    if (fs::file_size(path, error) > file_bytes_max || error) return {};
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
+std::string read_file(const std::string& path) { return storage::read_file(path, file_bytes_max).value_or(""); }
 
-/// Whole or not at all, readable by everybody (dnsmasq is nobody).
+/// Whole or not at all, readable by everybody (dnsmasq is nobody). What lies in /run need not outlast a power cut. dnsmasq reads every file of
+/// some directories, but none with a dot before its name.
 Status write_file(const std::string& path, const std::string& text) {
-    const std::string temporary = path + ".tmp";
-    {
-        std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-        file << text;
-        file.flush();
-        if (!file) return system_error(errno, "write " + temporary);
-    }
-    ::chmod(temporary.c_str(), 0644);
-    if (std::rename(temporary.c_str(), path.c_str()) != 0) return system_error(errno, "rename " + temporary);
-    return {};
+    return storage::write_durably(path, text, {.reach = storage::Reach::memory, .mode = 0644, .temporary = storage::Temporary::hidden});
 }
 
 Status make_directory(const std::string& path) {
@@ -93,10 +79,7 @@ Result<DirectoryChange> sync_directory(const std::string& path, const std::map<s
         const auto file = path + "/" + name;
         const bool existed = fs::exists(file, error);
         if (existed && read_file(file) == text) continue;
-        // The temporary lies outside: dnsmasq reads every file of the directory.
-        const auto temporary = path + ".tmp";
-        if (auto written = write_file(temporary, text); !written) return written.error();
-        if (std::rename(temporary.c_str(), file.c_str()) != 0) return system_error(errno, "rename " + temporary);
+        if (auto written = write_file(file, text); !written) return written.error();
         change.changed = true;
         change.forgotten = change.forgotten || existed;
     }

@@ -17,9 +17,15 @@ constexpr const char* config_directory = "/config";
 constexpr const char* config_name = "device-config";
 constexpr const char* checkpoint_directory = "/persist/checkpoint";
 constexpr std::size_t local_commands_bytes_max = std::size_t{1} << 20;
+constexpr std::size_t seal_bytes_max = 64;
 constexpr std::chrono::seconds watch_retry{10};
 constexpr std::uint32_t events =
     IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW;
+
+bool is_json(std::string_view bytes) {
+    const auto first = bytes.find_first_not_of(" \t\r\n");
+    return first != std::string_view::npos && bytes[first] == '{';
+}
 
 const char* name_of(zedagent::Checkpoint which) {
     switch (which) {
@@ -43,13 +49,21 @@ Result<std::string> ConfigFiles::read_checkpoint(zedagent::Checkpoint which) {
     auto directory = DurableDirectory::open(root_.path(checkpoint_directory));
     if (!directory) return std::move(directory).error();
     if (which == zedagent::Checkpoint::last) directory->remove_temporaries();  // read once, before anything is written
-    return directory->read(name_of(which), which == zedagent::Checkpoint::local_commands ? local_commands_bytes_max : zedagent::config_bytes_max);
+    const auto bytes_max = which == zedagent::Checkpoint::local_commands ? local_commands_bytes_max : zedagent::config_bytes_max;
+    auto file = directory->read(name_of(which), bytes_max + seal_bytes_max);
+    if (!file) return file;
+    const auto whole = directory->path() + "/" + name_of(which);
+    if (file->empty()) return Error{.code = Code::failed_precondition, .what = whole + " is empty"};
+    auto content = unseal_protobuf(std::move(*file));
+    if (content && is_json(*content)) content = unseal_json(std::move(*content));
+    if (!content) return std::move(content).error().in(whole);
+    return content;
 }
 
 Status ConfigFiles::write_checkpoint(zedagent::Checkpoint which, const std::string& bytes) {
     auto directory = DurableDirectory::make(root_.path(checkpoint_directory));
     if (!directory) return std::move(directory).error();
-    return directory->write(name_of(which), bytes);
+    return directory->write(name_of(which), is_json(bytes) ? seal_json(bytes) : seal_protobuf(bytes));
 }
 
 void ConfigWatch::start(std::function<void()> changed) {

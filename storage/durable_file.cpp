@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -19,18 +20,20 @@ namespace {
 constexpr std::string_view temporary_prefix = "tmp";
 constexpr std::string_view backup_suffix = ".bak";
 constexpr std::size_t name_max = 255;
+constexpr unsigned private_mode = 0600;  // the umask takes nothing from it that matters
 constexpr int directory_flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 
-std::string temporary_name() {
+std::string temporary_name(Temporary kind = Temporary::plain) {
     std::uint64_t random = 0;
     [[maybe_unused]] const auto got = ::getrandom(&random, sizeof random, 0);
     char text[24];
-    std::snprintf(text, sizeof text, "tmp%016llx", static_cast<unsigned long long>(random));
+    std::snprintf(text, sizeof text, "%stmp%016llx", kind == Temporary::hidden ? "." : "", static_cast<unsigned long long>(random));
     return text;
 }
 
 // "tmp" and digits, as written here and by EVE; never a record, whose name ends in .json.
 bool is_temporary(std::string_view name) {
+    if (name.starts_with('.')) name.remove_prefix(1);
     return name.starts_with(temporary_prefix) && name.size() > temporary_prefix.size() &&
            name.find_first_not_of("0123456789abcdef", temporary_prefix.size()) == std::string_view::npos;
 }
@@ -110,6 +113,7 @@ Result<DurableDirectory> DurableDirectory::walk(const std::string& base, std::st
         auto above = walk(parent, {}, true);
         if (!above) return std::move(above).error();
         if (::mkdirat(above->descriptor(), name.c_str(), 0700) != 0 && errno != EEXIST) return error_of(errno, "make " + path);
+        if (auto synced = above->sync(); !synced) return std::move(synced).error();
         fd = UniqueFd(::openat(above->descriptor(), name.c_str(), directory_flags));
     }
     if (!fd.valid()) return error_of(errno, "open " + path);
@@ -124,7 +128,7 @@ Result<DurableDirectory> DurableDirectory::walk(const std::string& base, std::st
         UniqueFd next(::openat(fd.get(), name.c_str(), directory_flags | O_NOFOLLOW));
         if (!next.valid() && errno == ENOENT && make) {
             if (::mkdirat(fd.get(), name.c_str(), 0700) != 0 && errno != EEXIST) return error_of(errno, "make " + path);
-            ::fsync(fd.get());
+            if (::fsync(fd.get()) != 0) return error_of(errno, "sync the directory of " + path);
             next = UniqueFd(::openat(fd.get(), name.c_str(), directory_flags | O_NOFOLLOW));
         }
         if (!next.valid()) return error_of(errno, "open " + path);
@@ -138,7 +142,7 @@ Status DurableDirectory::write(const std::string& name, std::string_view content
     std::string temporary;
     UniqueFd fd;
     do {
-        temporary = temporary_name();
+        temporary = temporary_name(options.temporary);
         fd = UniqueFd(::openat(fd_.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, options.mode));
     } while (!fd.valid() && errno == EEXIST);
     if (!fd.valid()) return failed("create a temporary for");
@@ -146,6 +150,7 @@ Status DurableDirectory::write(const std::string& name, std::string_view content
         ::unlinkat(fd_.get(), temporary.c_str(), 0);
         return error;
     };
+    if (options.mode != private_mode && ::fchmod(fd.get(), options.mode) != 0) return give_up(failed("set the mode of"));
     if (auto written = write_all(fd.get(), content); !written) return give_up(std::move(written).error().in(path_ + "/" + name));
     if (options.reach == Reach::disk && ::fsync(fd.get()) != 0) return give_up(failed("sync"));
     if (options.previous == Previous::keep)
@@ -170,11 +175,18 @@ Status DurableDirectory::keep_previous(const std::string& name) const {
 }
 
 Status DurableDirectory::remove(const std::string& name, const WriteOptions& options) const {
-    const auto backup = name + std::string(backup_suffix);
-    for (const auto& victim : {backup, name}) {
-        if (victim.size() > name_max) continue;
-        if (::unlinkat(fd_.get(), victim.c_str(), 0) != 0 && errno != ENOENT) return error_of(errno, "remove " + path_ + "/" + victim);
-    }
+    const auto gone = [&](const std::string& victim) -> Result<bool> {
+        if (victim.size() > name_max) return false;
+        if (::unlinkat(fd_.get(), victim.c_str(), 0) == 0) return true;
+        if (errno == ENOENT) return false;
+        return error_of(errno, "remove " + path_ + "/" + victim);
+    };
+    const auto backup = gone(name + std::string(backup_suffix));
+    if (!backup) return backup.error();
+    // A disk that kept the .bak alone would bring an older version back.
+    if (*backup && options.reach == Reach::disk)
+        if (auto synced = sync(); !synced) return synced;
+    if (const auto file = gone(name); !file) return file.error();
     return options.reach == Reach::disk && options.sync_directory ? sync() : Status{};
 }
 
@@ -235,6 +247,75 @@ void DurableDirectory::remove_temporaries() const {
     if (!names) return;
     for (const auto& name : *names)
         if (is_temporary(name)) ::unlinkat(fd_.get(), name.c_str(), 0);
+}
+
+namespace {
+
+// CRC-32 as in Ethernet and zip: finds every change of a few neighbouring bytes, and all but one in 4 billion of the others.
+std::uint32_t checksum(std::string_view content) {
+    constexpr auto table = [] {
+        std::array<std::uint32_t, 256> made{};
+        for (std::uint32_t i = 0; i < made.size(); ++i) {
+            auto value = i;
+            for (int bit = 0; bit < 8; ++bit) value = (value & 1U) != 0 ? value >> 1U ^ 0xedb88320U : value >> 1U;
+            made[i] = value;
+        }
+        return made;
+    }();
+    auto sum = ~std::uint32_t{0};
+    for (const char c : content) sum = table[(sum ^ static_cast<unsigned char>(c)) & 0xffU] ^ sum >> 8U;
+    return ~sum;
+}
+
+// Behind JSON: a blank for each 0 and a tab for each 1, then the end of the line.
+constexpr std::size_t blanks = 32;
+constexpr std::size_t json_seal_bytes = blanks + 1;
+std::string json_seal(std::string_view json) {
+    const auto sum = checksum(json);
+    std::string seal(blanks, ' ');
+    for (std::size_t bit = 0; bit < blanks; ++bit)
+        if ((sum >> bit & 1U) != 0) seal[bit] = '\t';
+    return seal + '\n';
+}
+
+// Before protocol buffers: field 536870911, the highest, as fixed32.
+constexpr std::string_view protobuf_tag = "\xfd\xff\xff\xff\x0f";
+constexpr std::size_t protobuf_seal_bytes = protobuf_tag.size() + sizeof(std::uint32_t);
+std::string protobuf_seal(std::string_view message) {
+    const auto sum = checksum(message);
+    std::string seal(protobuf_tag);
+    for (unsigned shift = 0; shift < 32; shift += 8) seal += static_cast<char>(sum >> shift & 0xffU);
+    return seal;
+}
+
+Error changed_since() {
+    return {.code = Code::failed_precondition, .what = "is not what was written: its checksum differs", .hint = "the disk fails, or somebody edited it"};
+}
+
+}  // namespace
+
+std::string seal_json(std::string_view json) { return std::string(json) + json_seal(json); }
+std::string seal_protobuf(std::string_view message) { return protobuf_seal(message).append(message); }
+
+Result<std::string> unseal_json(std::string file) {
+    if (file.size() >= json_seal_bytes) {
+        const auto content = file.size() - json_seal_bytes;
+        if (file.ends_with(json_seal(std::string_view(file).substr(0, content)))) {
+            file.resize(content);
+            return file;
+        }
+    }
+    // An end of line is an editor's; blanks are what is left of a seal.
+    const auto end = file.find_last_not_of(" \t\r\n") + 1;
+    if (file.find_first_of(" \t", end) != std::string::npos) return changed_since();
+    return file;
+}
+
+Result<std::string> unseal_protobuf(std::string file) {
+    if (!file.starts_with(protobuf_tag)) return file;
+    if (file.size() < protobuf_seal_bytes || !file.starts_with(protobuf_seal(std::string_view(file).substr(protobuf_seal_bytes)))) return changed_since();
+    file.erase(0, protobuf_seal_bytes);
+    return file;
 }
 
 Status write_durably(const std::string& path, std::string_view content, const WriteOptions& options) {

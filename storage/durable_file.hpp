@@ -23,11 +23,14 @@ enum class Reach {
 };
 /// Whether the version that is replaced stays beside the new one, as NAME.bak.
 enum class Previous { drop, keep };
+/// What a half-written file is called: "tmp" and digits, as EVE's, or with a dot before it, which programs that read whole directories pass over.
+enum class Temporary { plain, hidden };
 
 struct WriteOptions {
     Reach reach = Reach::disk;
     Previous previous = Previous::drop;
-    unsigned mode = 0600;
+    unsigned mode = 0600;  ///< whatever the umask is
+    Temporary temporary = Temporary::plain;
     bool sync_directory = true;  ///< false: the caller does it once for several writes
 };
 
@@ -64,6 +67,15 @@ private:
     UniqueFd fd_;
     std::string path_;
 };
+
+/// JSON with its checksum behind it, in blanks that every reader of JSON passes over: what a disk changes later is detected, in a file that is
+/// still EVE's.
+std::string seal_json(std::string_view json);
+/// Protocol buffers with their checksum before them, as a field that every reader passes over.
+std::string seal_protobuf(std::string_view message);
+/// What was sealed. A file without a seal (EVE's, a person's) is returned as it is. Errors: failed_precondition - not what was sealed.
+Result<std::string> unseal_json(std::string file);
+Result<std::string> unseal_protobuf(std::string file);
 
 /// One file by its path; the directory exists.
 Status write_durably(const std::string& path, std::string_view content, const WriteOptions& options = {});

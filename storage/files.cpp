@@ -1,15 +1,9 @@
 #include "storage/files.hpp"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <memory>
 
-#include "core/loop/unique_fd.hpp"
 #include "storage/durable_file.hpp"
 
 namespace eve::storage {
@@ -28,33 +22,19 @@ std::string parent_directory(const std::string& path) {
 }
 
 Status make_directories(const std::string& path) {
-    struct stat facts{};
-    if (stat(path.c_str(), &facts) == 0) {
-        if (S_ISDIR(facts.st_mode)) return {};
-        return Error{.code = Code::failed_precondition, .what = path + " is not a directory"};
-    }
-    if (path == "/" || path == "." || path.empty()) return os_error("make directory " + path);
-    if (auto parent = make_directories(parent_directory(path)); !parent) return parent;
-    if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return os_error("make directory " + path);
-    return {};
+    auto made = DurableDirectory::make(path);
+    return made ? Status{} : Status{std::move(made).error()};
 }
 
 Result<std::vector<std::string>> list_directory(const std::string& path) {
-    const std::unique_ptr<DIR, int (*)(DIR*)> directory(opendir(path.c_str()), closedir);
-    if (!directory) return os_error("list " + path);
-    std::vector<std::string> names;
-    while (const dirent* entry = readdir(directory.get())) {
-        const std::string name = entry->d_name;
-        if (name != "." && name != "..") names.push_back(name);
-    }
-    std::sort(names.begin(), names.end());
-    return names;
+    auto directory = DurableDirectory::open(path);
+    if (!directory) return std::move(directory).error();
+    return directory->list();
 }
 
 Status sync_directory(const std::string& path) {
-    const UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd.valid() || fsync(fd.get()) != 0) return os_error("sync " + path);
-    return {};
+    auto directory = DurableDirectory::open(path);
+    return directory ? directory->sync() : Status{std::move(directory).error()};
 }
 
 std::uint64_t disk_usage(const std::string& path, const LaneContext& context) {

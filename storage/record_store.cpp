@@ -16,6 +16,7 @@ constexpr std::string_view aside_suffix = ".damaged";
 constexpr const char* marker = "restarted";
 constexpr std::size_t marker_bytes_max = 32;
 constexpr std::size_t record_bytes_max = json_bytes_max;
+constexpr std::size_t seal_bytes_max = 64;
 constexpr std::size_t name_max = 255;
 
 std::string base_of(const Root& root, const bus::TableId& table) { return root.path(table.persistent ? "/persist/status" : "/run"); }
@@ -33,7 +34,7 @@ Status apply(const DurableDirectory& directory, const bus::StoreChange& change) 
     using Kind = bus::StoreChange::Kind;
     auto options = options_of(change.table);
     switch (change.kind) {
-        case Kind::put: return directory.write(file_of(change.key), change.json, options);
+        case Kind::put: return directory.write(file_of(change.key), change.table.persistent ? seal_json(change.json) : change.json, options);
         case Kind::remove: return directory.remove(file_of(change.key), options);
         case Kind::marker:
             options.previous = Previous::drop;
@@ -41,6 +42,16 @@ Status apply(const DurableDirectory& directory, const bus::StoreChange& change) 
             return directory.write(marker, std::to_string(change.counter), options);
     }
     return {};
+}
+
+// What the file of a record holds. Errors: not_found; else a sentence on what makes it useless.
+Result<std::string> read_record_file(const DurableDirectory& directory, const std::string& name) {
+    auto content = directory.read(name, record_bytes_max + seal_bytes_max);
+    if (!content) return content;
+    if (content->empty()) return Error{.code = Code::failed_precondition, .what = directory.path() + "/" + name + " is empty"};
+    auto record = unseal_json(std::move(*content));
+    if (!record) return std::move(record).error().in(directory.path() + "/" + name);
+    return record;
 }
 
 // Reads one table. With `repair` what is damaged is put right on disk, too.
@@ -68,24 +79,33 @@ public:
 
 private:
     void read_record(const std::string& key) {
-        auto content = directory_.read(file_of(key), record_bytes_max);
-        if (content && !content->empty()) {
-            found_.records.emplace(key, std::move(*content));
+        auto record = read_record_file(directory_, file_of(key));
+        if (record) {
+            found_.records.emplace(key, std::move(*record));
             return;
         }
-        const bool absent = !content && content.error().code == Code::not_found;
-        if (persistent_ && recover(key, absent ? "missing" : content ? "empty" : content.error().what)) return;
+        const bool absent = record.error().code == Code::not_found;
+        if (persistent_ && recover(key, record.error())) return;
         if (absent) return;
-        found_.problems.push_back(content ? directory_.path() + "/" + file_of(key) + " is empty" : content.error().what);
+        found_.problems.push_back(record.error().what);
         if (repair_) static_cast<void>(directory_.rename(file_of(key), aside_of(key)));
     }
 
-    bool recover(const std::string& key, const std::string& why) {
-        auto previous = directory_.read(backup_of(key), record_bytes_max);
-        if (!previous || previous->empty()) return false;
-        found_.problems.push_back(directory_.path() + "/" + file_of(key) + " is " + why + "; its .bak was used");
-        if (repair_)
-            if (const auto written = directory_.write(file_of(key), *previous); !written) found_.problems.push_back(written.error().what);
+    bool recover(const std::string& key, const Error& why) {
+        auto previous = read_record_file(directory_, backup_of(key));
+        if (!previous) {
+            if (previous.error().code == Code::not_found) return false;
+            // Alone and of no use it would be tried, and named, at each start.
+            found_.problems.push_back(previous.error().what);
+            if (repair_) static_cast<void>(directory_.rename(backup_of(key), aside_of(key)));
+            return false;
+        }
+        found_.problems.push_back((why.code == Code::not_found ? directory_.path() + "/" + file_of(key) + " is missing" : why.what) +
+                                  "; its .bak was used");
+        if (repair_) {
+            if (why.code != Code::not_found) static_cast<void>(directory_.rename(file_of(key), aside_of(key)));
+            if (const auto written = directory_.write(file_of(key), seal_json(*previous)); !written) found_.problems.push_back(written.error().what);
+        }
         found_.records.emplace(key, std::move(*previous));
         return true;
     }
@@ -114,11 +134,19 @@ std::vector<Status> RecordStore::commit(const std::vector<bus::StoreChange>& bat
     std::map<bus::TableId, Result<DurableDirectory>> directories;
     std::vector<Status> results;
     results.reserve(batch.size());
+    std::set<bus::TableId> dirty;
     for (const auto& change : batch) {
         auto found = directories.find(change.table);
         if (found == directories.end())
             found = directories.emplace(change.table, DurableDirectory::make(base_of(root_, change.table), change.table.name())).first;
-        results.push_back(found->second ? apply(*found->second, change) : Status{found->second.error()});
+        // What a record was before goes first: one sync for all of them.
+        if (!change.table.persistent || change.kind != bus::StoreChange::Kind::remove || !found->second) continue;
+        if (found->second->remove(backup_of(change.key), {.sync_directory = false})) dirty.insert(change.table);
+    }
+    for (const auto& table : dirty) static_cast<void>(directories.at(table)->sync());  // one that fails is noticed below
+    for (const auto& change : batch) {
+        const auto& directory = directories.at(change.table);
+        results.push_back(directory ? apply(*directory, change) : Status{directory.error()});
     }
     for (const auto& [table, directory] : directories) {
         if (!table.persistent || !directory) continue;
@@ -135,8 +163,8 @@ Result<std::optional<std::string>> RecordStore::set_aside(const bus::TableId& ta
     if (!directory) return directory.error();
     if (auto moved = directory->rename(file_of(key), aside_of(key)); !moved) return std::move(moved).error();
     if (!table.persistent) return std::optional<std::string>{};
-    auto previous = directory->read(backup_of(key), record_bytes_max);
-    if (!previous || previous->empty()) return std::optional<std::string>{};
+    auto previous = read_record_file(*directory, backup_of(key));
+    if (!previous) return std::optional<std::string>{};
     if (auto taken = directory->rename(backup_of(key), file_of(key)); !taken) return std::move(taken).error();
     return std::optional<std::string>{std::move(*previous)};
 }

@@ -251,6 +251,8 @@ private:
 
 Result<Node> parse(std::string_view json) {
     if (json.size() > json_bytes_max) return Error{.code = Code::resource_exhausted, .what = "JSON of " + std::to_string(json.size()) + " bytes"};
+    if (json.find('\0') != std::string_view::npos)  // the library takes it for the end, and what follows for nothing
+        return Error{.code = Code::invalid_argument, .what = "a NUL in JSON"};
     TreeBuilder builder;
     const std::string text = as_unicode(json);
     if (!nlohmann::json::sax_parse(text, &builder)) {

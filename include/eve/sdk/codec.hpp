@@ -330,6 +330,7 @@ inline bool depth_within_limit(std::string_view text) {
 
 inline Result<Json> parse(std::string_view text, Strictness strictness) {
     if (text.empty()) return Json::object();
+    if (text.find('\0') != std::string_view::npos) return Error{.code = Code::invalid_argument, .what = "a NUL in JSON"};
     if (!depth_within_limit(text)) return Error{.code = Code::invalid_argument, .what = "JSON is nested deeper than 32"};
     std::vector<std::set<std::string>> keys;
     std::string twice;

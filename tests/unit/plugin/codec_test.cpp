@@ -101,6 +101,7 @@ TEST(Codec, DeepAndBrokenTextIsRefusedWithoutHarm) {
     EXPECT_FALSE(decode<DomainSpec>(R"({"labels":{"a":")" + std::string(100, '['), tolerant, {}));
     EXPECT_TRUE(decode<DomainSpec>(R"({"name":"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"[["})", strict, {})) << "brackets in strings do not count";
     EXPECT_FALSE(decode<DomainSpec>("[]", tolerant, {}));
+    EXPECT_FALSE(decode<DomainSpec>(std::string_view("{}\0}", 4), tolerant, {})) << "a NUL is no end";
     EXPECT_FALSE(decode<DomainSpec>("{\"name\":\"\xff\"}", tolerant, {}));
     EXPECT_TRUE(decode<DomainSpec>("", strict, {})) << "a body is optional";
 }

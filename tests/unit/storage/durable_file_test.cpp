@@ -84,6 +84,25 @@ TEST_F(DurableFile, WhatACrashLeftIsSweptAndRecordsAreNot) {
     EXPECT_THAT(*directory.list(), ElementsAre("tmp", "tmp.json", "tmpfile.json"));
 }
 
+TEST_F(DurableFile, AModeIsAsAskedForWhateverTheUmaskIs) {
+    const auto before = ::umask(0077);
+    EXPECT_TRUE(directory.write("open", "x", {.mode = 0644, .temporary = Temporary::hidden}));
+    ::umask(before);
+    struct stat facts {};
+    ASSERT_EQ(::fstatat(directory.descriptor(), "open", &facts, 0), 0);
+    EXPECT_EQ(facts.st_mode & 07777U, 0644U);
+}
+
+TEST_F(DurableFile, ASealIsSeenByWhoLooksForItAndByNobodyElse) {
+    EXPECT_EQ(*unseal_json(seal_json(R"({"a":1})")), R"({"a":1})");
+    EXPECT_EQ(*unseal_json(seal_json("{}\n")), "{}\n");
+    for (const auto* unsealed : {"", "{}", "{}\n", "{}\r\n"}) EXPECT_EQ(*unseal_json(unsealed), unsealed);
+    EXPECT_EQ(unseal_json(seal_json("{}") + " ").error().code, Code::failed_precondition);
+    EXPECT_EQ(*unseal_protobuf(seal_protobuf("\x0a\x01x")), "\x0a\x01x");
+    EXPECT_EQ(*unseal_protobuf("\x0a\x01x"), "\x0a\x01x");
+    EXPECT_EQ(unseal_protobuf(seal_protobuf("\x0a\x01x") + "y").error().code, Code::failed_precondition);
+}
+
 TEST_F(DurableFile, AFullOrReadOnlyDiskIsSaidWithARemedy) {
     const auto error = error_of(ENOSPC, "write /persist/x");
     EXPECT_EQ(error.code, Code::resource_exhausted);

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "storage/durable_file.hpp"
 #include "tests/doubles/temp_dir.hpp"
 
 namespace eve::storage {
@@ -50,7 +51,7 @@ TEST_F(RecordFiles, LieWhereEvePutsThemAndArePrivate) {
     mark(plain, 3);
     EXPECT_EQ(content("run/zedmanager/DomainConfig/k.json"), "{1}");
     EXPECT_EQ(content("run/volumemgr/AppImg/DownloaderConfig/k.json"), "{2}");
-    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/k.json"), "{3}");
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/k.json"), seal_json("{3}"));
     EXPECT_EQ(content("run/global/DevicePortConfig/k.json"), "{4}");
     EXPECT_EQ(content("run/zedmanager/DomainConfig/restarted"), "3");
     struct stat facts {};
@@ -94,7 +95,7 @@ TEST_F(RecordFiles, AMissingOrEmptyPersistentFileIsRecoveredFromItsBak) {
     const auto stored = store.load(durable);
     EXPECT_THAT(stored->records, ElementsAre(Pair("empty", "{1}"), Pair("missing", "{1}")));
     EXPECT_THAT(stored->problems, SizeIs(2));
-    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/missing.json"), "{1}");
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/missing.json"), seal_json("{1}"));
 }
 
 TEST_F(RecordFiles, ARemovedRecordDoesNotComeBackFromItsBak) {
@@ -121,8 +122,8 @@ TEST_F(RecordFiles, SettingAsideBringsThePreviousVersionBackOnce) {
     put(durable, "k", "{1}");
     put(durable, "k", "broken");
     EXPECT_EQ(*store.set_aside(durable, "k"), std::optional<std::string>("{1}"));
-    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/k.json"), "{1}");
-    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/k.json.damaged"), "broken");
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/k.json"), seal_json("{1}"));
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/k.json.damaged"), seal_json("broken"));
     EXPECT_EQ(*store.set_aside(durable, "k"), std::nullopt);
     EXPECT_THAT(store.load(durable)->records, IsEmpty());
 }

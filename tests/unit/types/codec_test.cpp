@@ -167,6 +167,8 @@ TEST(Codec, RefusesWhatIsNotJsonOrTooMuchOfIt) {
     for (const char* text : {"", "{", "[]", "{\"Name\":}", "{} x", "{\"Name\":\"a\nb\"}", "{'Name':1}", "\"x\"", "{\"Byte\":01}", "{\"Byte\":+1}",
                              "{\"Real\":NaN}", "{\"Real\":1e400}", "\\", "{\"Name\":\"\\", "{\"Name\":\"\\u12"})
         EXPECT_EQ(error_of(text).code, Code::invalid_argument) << text;
+    using namespace std::string_view_literals;
+    EXPECT_EQ(error_of("{}\0and more"sv).code, Code::invalid_argument) << "a NUL is no end";
     std::string deep(100, '[');
     EXPECT_EQ(error_of("{\"Unknown\":" + deep).code, Code::resource_exhausted);
     deep.assign(1'000'000, '[');
