@@ -70,8 +70,18 @@ struct HostProcessOptions {
     std::function<void(const std::string& trouble)> on_change;
 };
 
-/// The plugin's code in this process. A crash of it is ours, a hang keeps the calling lane: for plugins of our own.
-Result<std::unique_ptr<Plugin>> open_in_process(const OpenOptions& options);
+/// How long the node waits for a plugin in its own process. The defaults are the node's; tests shorten them.
+struct InProcessLimits {
+    std::chrono::nanoseconds open_limit = std::chrono::seconds{30};
+    std::chrono::nanoseconds call_limit = std::chrono::seconds{60};  ///< for calls without a limit of their own
+    std::chrono::nanoseconds overtime = std::chrono::seconds{2};     ///< after a call's limit, before its thread is given up
+    /// Called when it hangs (with where) and when what hung came back after all (empty). Foreign thread: only posts.
+    std::function<void(const std::string& trouble)> on_change;
+};
+
+/// The plugin's code in this process, on threads of its own: for plugins of our own. A crash of it is ours. A call that hangs is given up with its
+/// thread and timed_out is answered; the plugin counts as broken until that call comes back, if it ever does.
+Result<std::unique_ptr<Plugin>> open_in_process(const OpenOptions& options, const InProcessLimits& limits = {});
 
 /// The plugin's code in a plugin-host, which is started again with back-off when it dies, hangs or sends rubbish.
 Result<std::unique_ptr<Plugin>> open_isolated(const OpenOptions& options, const HostProcessOptions& process);

@@ -62,7 +62,8 @@ struct Answer {
 
     static std::int32_t take_body(void* to, const char* json, std::uint64_t size) {
         auto& self = *static_cast<Answer*>(to);
-        if (self.filled || size > EVE_REPLY_SIZE_MAX || (json == nullptr && size != 0)) {
+        if (self.filled) return -1;  // at most once; the first counts
+        if (size > EVE_REPLY_SIZE_MAX || (json == nullptr && size != 0)) {
             self.refused = true;
             return -1;
         }

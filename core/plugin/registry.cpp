@@ -176,11 +176,11 @@ Status Registry::use(Entry& entry) {
                            .host = *entry.host,
                            .calls_in_flight_max = entry.seen.description.limits.calls_in_flight_max};
     const auto on_change = [this, name = entry.status.name](const std::string& why) {
-        deps_.log.write(why.empty() ? Level::info : Level::error, why.empty() ? "plugin.back" : "plugin.died", {{"plugin", name}, {"reason", why}});
+        deps_.log.write(why.empty() ? Level::info : Level::error, why.empty() ? "plugin.back" : "plugin.broken", {{"plugin", name}, {"reason", why}});
         if (deps_.on_change) deps_.on_change(name, why);
     };
     auto plugin = entry.status.isolation == Isolation::in_process
-                      ? open_in_process(open)
+                      ? open_in_process(open, {.on_change = on_change})
                       : open_isolated(open, {.executable = options_.plugin_host,
                                              .capabilities = needs_little(entry.status.name) ? rights::plugin_host : rights::node,
                                              .on_change = on_change});

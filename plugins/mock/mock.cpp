@@ -4,13 +4,15 @@
 // Configuration: {"probe":"supported|declined|broken","guest":["/bin/sleep","1000"],"calls_in_flight_max":1,"faults":[{"method":"create",
 // "domain":"<id>","skip":0,"times":1,"action":"...","code":"unavailable","what":"...","delay_ms":0}]}. times 0: always. A domain's label
 // "mock.create":"fail" does the same for its own calls. Actions: fail, delay, slow (until cancelled), hang (for ever), crash, exit,
-// throw, lose_reply (done, then unavailable), lie (success without effect), rubbish, huge.
+// throw, lose_reply (done, then unavailable), lie (success without effect), late (after `delay_ms`, whatever the limit), rubbish, huge (over the
+// limit), gigabyte, twice (two answers).
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -82,7 +84,7 @@ std::string utc_now() {
 }
 
 /// What a call shall do instead of, before or after its work.
-enum class Answer { as_it_is, rubbish, huge };
+enum class Answer { as_it_is, rubbish, huge, gigabyte, twice };
 
 class MockHypervisor final : public eve::Hypervisor {
 public:
@@ -371,7 +373,7 @@ private:
                 const auto colon = at->second.find(':');
                 Fault fault{.action = at->second.substr(0, colon)};
                 if (colon != std::string::npos) fault.code = at->second.substr(colon + 1);
-                if (fault.action == "delay") fault.delay_ms = static_cast<std::uint32_t>(std::strtoul(fault.code.c_str(), nullptr, 10));
+                if (fault.action == "delay" || fault.action == "late") fault.delay_ms = static_cast<std::uint32_t>(std::strtoul(fault.code.c_str(), nullptr, 10));
                 return fault;
             }
         const std::lock_guard lock(mutex_);
@@ -410,6 +412,9 @@ private:
             const bool slow = action == "slow";
             if (::poll(&wait, 1, slow ? -1 : static_cast<int>(fault->delay_ms)) > 0) return Error{.code = Code::cancelled, .what = "cancelled"};
         }
+        if (action == "late") ::poll(nullptr, 0, static_cast<int>(fault->delay_ms));
+        if (action == "gigabyte") spoiling_ = Answer::gigabyte;
+        if (action == "twice") spoiling_ = Answer::twice;
         if (action == "rubbish") spoiling_ = Answer::rubbish;
         if (action == "huge") spoiling_ = Answer::huge;
         if constexpr (std::is_same_v<T, DomainInfo>) {
@@ -451,7 +456,17 @@ std::int32_t call_and_spoil(void* self, const eve_request* request, eve_reply* r
         std::string body = answer.body();
         if (spoiling == Answer::rubbish) body = "{\"domain\":[1,2}";
         if (spoiling == Answer::huge) body.assign(EVE_REPLY_SIZE_MAX + 1, ' ');
+        if (spoiling == Answer::gigabyte) {
+            constexpr std::size_t size = std::size_t{1} << 30;
+            void* const zeros = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            if (zeros != MAP_FAILED) {
+                reply->body(reply->to, static_cast<const char*>(zeros), size);
+                ::munmap(zeros, size);
+            }
+            return number;
+        }
         reply->body(reply->to, body.data(), body.size());
+        if (spoiling == Answer::twice) reply->body(reply->to, "{}", 2);
         return number;
     });
 }

@@ -293,16 +293,51 @@ TEST_P(Boundary, ACrashCostsARestartAndNothingElse) {
 }
 
 TEST_P(Boundary, AHangIsEndedAtTheCallsLimit) {
-    if (!isolated()) GTEST_SKIP() << "a hang in process keeps its lane: that is why isolation exists";
     auto& plugin = open(faulty("start", "hang"));
     ASSERT_TRUE(plugin.client->create(call_, spec()));
     call_.left = std::chrono::milliseconds{300};
     const auto started = plugin.client->start(call_, web);
     ASSERT_FALSE(started);
     EXPECT_EQ(started.error().code, Code::timed_out);
+    if (!isolated()) {  // the thread is given up, and nothing is asked of the plugin any more
+        EXPECT_NE(plugin.plugin->trouble().find("hypervisor/1.start"), std::string::npos);
+        const auto listed = plugin.client->list(call_);
+        ASSERT_FALSE(listed);
+        EXPECT_EQ(listed.error().code, Code::unavailable);
+        EXPECT_NE(listed.error().hint, "");
+        return;
+    }
     ASSERT_TRUE(plugin.changes.wait_for_returns(1));
     EXPECT_NE(plugin.changes.last().find("hypervisor/1.start"), std::string::npos) << plugin.changes.last();
     call_.left = std::chrono::seconds{20};
+    EXPECT_EQ(plugin.client->list(call_)->size(), 1U);
+}
+
+TEST_P(Boundary, AnAnswerThatComesTooLateIsDroppedAndThePluginIsUsedAgain) {
+    auto& plugin = open(faulty("start", "late", R"(,"delay_ms":900)"));
+    ASSERT_TRUE(plugin.client->create(call_, spec()));
+    call_.left = std::chrono::milliseconds{100};
+    const auto started = plugin.client->start(call_, web);
+    ASSERT_FALSE(started);
+    EXPECT_EQ(started.error().code, Code::timed_out);
+    ASSERT_TRUE(plugin.changes.wait_for_returns(1));
+    EXPECT_EQ(plugin.plugin->trouble(), "");
+    EXPECT_EQ(plugin.plugin->generation(), 2U) << "what it did meanwhile is to be looked at";
+    call_.left = std::chrono::seconds{20};
+    EXPECT_EQ(plugin.client->list(call_)->size(), 1U);
+}
+
+TEST_P(Boundary, ASecondAnswerIsDropped) {
+    auto& plugin = open(faulty("create", "twice"));
+    EXPECT_TRUE(plugin.client->create(call_, spec()));
+    EXPECT_EQ(plugin.client->list(call_)->size(), 1U);
+}
+
+TEST_P(Boundary, AGigabyteIsRefusedWithoutBeingKept) {
+    auto& plugin = open(faulty("create", "gigabyte"));
+    const auto created = plugin.client->create(call_, spec());
+    ASSERT_FALSE(created);
+    EXPECT_EQ(created.error().code, Code::internal);
     EXPECT_EQ(plugin.client->list(call_)->size(), 1U);
 }
 

@@ -135,9 +135,11 @@ public:
         const HostProcessOptions process{.executable = plugin_host,
                                          .overtime = std::chrono::milliseconds{300},
                                          .restart_first = std::chrono::milliseconds{20},
+                                         .restart_max = std::chrono::milliseconds{40},
                                          .on_change = [this](const std::string& trouble) { changes.put(trouble); }};
         const OpenOptions options{.file = file, .host = *host, .calls_in_flight_max = 1};
-        auto made = isolation == Isolation::process ? open_isolated(options, process) : open_in_process(options);
+        auto made = isolation == Isolation::process ? open_isolated(options, process)
+                                                    : open_in_process(options, {.overtime = process.overtime, .on_change = process.on_change});
         if (!made) {
             error = std::move(made).error();
             return;
