@@ -2,6 +2,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/x509v3.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -246,6 +250,79 @@ TEST_F(Fetch, ARedirectFromElsewhereToThisMachineIsRefused) {
     EXPECT_EQ(inside.requests(), 0);
 }
 
+TEST_F(Fetch, ARedirectFromElsewhereToALinkLocalOrMappedAddressIsRefusedWithoutAPacket) {
+    if (!own_network_) GTEST_SKIP() << "needs a network namespace of its own (root): a second address is wanted";
+    for (const char* where : {"http://169.254.169.254/latest/meta-data", "http://127.1.2.3:1/", "http://0.0.0.0:1/", "http://[::1]:1/", "http://[fe80::1]:1/",
+                              "http://[::ffff:127.0.0.1]:1/", "http://[::ffff:169.254.169.254]/", "http://2130706433:1/", "http://0x7f.1:1/"}) {
+        HttpServer outside(
+            [&](const HttpRequest&, const HttpConnection& c) {
+                c.write("HTTP/1.1 307 There\r\nLocation: " + std::string(where) + "\r\nContent-Length: 0\r\n\r\n");
+            },
+            "10.9.0.1");
+        auto got = fetch(request(outside.url("/")), 1);
+        ASSERT_FALSE(got);
+        EXPECT_EQ(got.error().what, "redirected to a local address") << where;
+        EXPECT_EQ(got.error().code, Code::failed_precondition) << where;
+    }
+}
+
+TEST_F(Fetch, AServerThatAnnouncesMoreThanItSendsIsAskedForTheRestAndThenGivenUp) {
+    const std::string bytes = content(300'000);
+    std::vector<std::string> ranges;
+    HttpServer server([&](const HttpRequest& r, const HttpConnection& c) {
+        if (r.headers.contains("range")) ranges.push_back(r.headers.at("range"));
+        const auto from = r.headers.contains("range") ? std::stoul(r.headers.at("range").substr(6)) : 0;
+        const std::string head = from == 0 ? "HTTP/1.1 200 OK\r\n"
+                                           : "HTTP/1.1 206 Part\r\nContent-Range: bytes " + std::to_string(from) + "-999999/1000000\r\n";
+        c.write(head + "ETag: \"one\"\r\nContent-Length: " + std::to_string(1'000'000 - from) + "\r\n\r\n" + bytes.substr(std::min(from, bytes.size())));
+    });
+    auto got = fetch(request(server.url("/")), 3);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Code::unavailable) << got.error().what;
+    ASSERT_FALSE(ranges.empty());
+    for (const auto& range : ranges) EXPECT_EQ(range, "bytes=300000-");
+    EXPECT_LE(server.requests(), 5);
+    EXPECT_FALSE(std::filesystem::exists(target_ + ".digest")) << "nothing was vouched for";
+}
+
+TEST_F(Fetch, APartThatIsLongerThanItSaysIsRefused) {
+    const std::string bytes = content(300'000);
+    HttpServer server([&](const HttpRequest& r, const HttpConnection& c) {
+        if (r.number == 0) c.write("HTTP/1.1 200 OK\r\nETag: \"one\"\r\nContent-Length: 300000\r\n\r\n" + bytes.substr(0, 100'000));
+        else c.write("HTTP/1.1 206 Part\r\nETag: \"one\"\r\nContent-Range: bytes 100000-299999/300000\r\n\r\n" + bytes.substr(100'000) + "and more");
+    });
+    auto got = fetch(request(server.url("/")), 3);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().what, "the server sends more than it announced");
+    EXPECT_LE(std::filesystem::file_size(target_), bytes.size());
+}
+
+TEST_F(Fetch, ASizeThatChangesBetweenPartsIsStartingOverAndNotForEver) {
+    HttpServer server([](const HttpRequest& r, const HttpConnection& c) {
+        const auto total = std::to_string(1'000'000 + r.number);
+        if (r.headers.contains("range"))
+            c.write("HTTP/1.1 206 Part\r\nETag: \"one\"\r\nContent-Range: " + r.headers.at("range").substr(0, 5) + " " + r.headers.at("range").substr(6) +
+                    "999999/" + total + "\r\nContent-Length: 10\r\n\r\n0123456789");
+        else c.write("HTTP/1.1 200 OK\r\nETag: \"one\"\r\nContent-Length: " + total + "\r\n\r\n" + std::string(1000, 'x'));
+    });
+    auto got = fetch(request(server.url("/")), 20);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().what, "the content keeps changing while it is received");
+}
+
+TEST_F(Fetch, AServerThatDiesAtOnceOrSaysNothingIsAnError) {
+    for (const char* answer : {"", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\nContent-Le", "nonsense\r\n\r\n", "HTTP/1.1 999 ?\r\n\r\n"}) {
+        HttpServer server([&](const HttpRequest&, const HttpConnection& c) {
+            c.write(answer);
+            c.reset();
+        });
+        auto got = fetch(request(server.url("/")), 2);
+        ASSERT_FALSE(got) << answer;
+        EXPECT_NE(got.error().what, "");
+        EXPECT_LE(server.requests(), 2);
+    }
+}
+
 TEST_F(Fetch, TheSecretGoesToItsServerOnly) {
     std::string first, second;
     HttpServer other([&](const HttpRequest& r, const HttpConnection& c) {
@@ -478,6 +555,78 @@ TEST_F(Fetch, HttpsTrustsWhatTheDatastoreSaysAndNeverGoesBackToHttp) {
     got = fetch(what, 1);
     ASSERT_FALSE(got);
     EXPECT_EQ(got.error().what, "redirected from https to http");
+}
+
+namespace {
+
+// A certificate for `name` ("IP:127.0.0.1"), signed by itself, that ends `days` from now.
+void write_certificate(const std::string& path, const std::string& name, long days) {
+    const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(EVP_RSA_gen(2048), EVP_PKEY_free);
+    const std::unique_ptr<X509, decltype(&X509_free)> made(X509_new(), X509_free);
+    X509_set_version(made.get(), X509_VERSION_3);
+    ASN1_INTEGER_set(X509_get_serialNumber(made.get()), 1);
+    constexpr long day = 86'400;
+    X509_gmtime_adj(X509_getm_notBefore(made.get()), -30 * day);
+    X509_gmtime_adj(X509_getm_notAfter(made.get()), days * day);
+    X509_set_pubkey(made.get(), key.get());
+    auto* const subject = X509_get_subject_name(made.get());
+    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("test"), -1, -1, 0);
+    X509_set_issuer_name(made.get(), subject);
+    if (auto* const extension = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, name.c_str())) {
+        X509_add_ext(made.get(), extension, -1);
+        X509_EXTENSION_free(extension);
+    }
+    X509_sign(made.get(), key.get(), EVP_sha256());
+    const std::unique_ptr<FILE, decltype(&std::fclose)> file(std::fopen(path.c_str(), "w"), std::fclose);
+    PEM_write_X509(file.get(), made.get());
+    PEM_write_PrivateKey(file.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+}
+
+}  // namespace
+
+TEST_F(Fetch, EachWrongCertificateIsNamedAndNothingIsReceived) {
+    if (access("/usr/sbin/nginx", X_OK) != 0) GTEST_SKIP() << "needs nginx";
+    if (!own_network_) GTEST_SKIP() << "needs a network namespace of its own (root): nginx listens on fixed ports";
+    const std::string d = directory_, bytes = content(10'000);
+    write_certificate(d + "/good.pem", "IP:127.0.0.1", 30);
+    write_certificate(d + "/expired.pem", "IP:127.0.0.1", -1);
+    write_certificate(d + "/other.pem", "DNS:elsewhere.example", 30);
+    std::ofstream(d + "/image", std::ios::binary) << bytes;
+    std::filesystem::permissions(d, std::filesystem::perms::all);
+    std::ofstream config(d + "/nginx.conf");
+    config << "user root; daemon off; master_process off; pid " << d << "/pid; error_log " << d << "/log;\nevents {}\nhttp { access_log off;"
+           << " client_body_temp_path " << d << "/t1; proxy_temp_path " << d << "/t2; fastcgi_temp_path " << d << "/t3; uwsgi_temp_path " << d
+           << "/t4; scgi_temp_path " << d << "/t5; root " << d << ";\n";
+    int port = 8451;
+    for (const char* name : {"good", "expired", "other"})
+        config << "server { listen 127.0.0.1:" << port++ << " ssl; ssl_certificate " << d << "/" << name << ".pem; ssl_certificate_key " << d << "/" << name
+               << ".pem; }\n";
+    config << "}\n";
+    config.close();
+    auto nginx = storage::ChildProcess::start({.program = "/usr/sbin/nginx", .arguments = {"-c", d + "/nginx.conf"}, .descriptors = {}});
+    ASSERT_TRUE(nginx);
+    auto what = request("https://127.0.0.1:8451/image");
+    for (const char* name : {"good", "expired", "other"}) what.ca_certificates.push_back(*storage::read_file(d + "/" + name + ".pem", 65536));
+    auto got = fetch(what, 7);  // its own tries wait for nginx to listen
+    ASSERT_TRUE(got) << got.error().what;
+    std::filesystem::remove(target_);
+
+    struct Wrong {
+        const char* url;
+        bool trusted;
+        const char* sentence;
+    };
+    for (const auto& wrong : {Wrong{"https://127.0.0.1:8452/image", true, "certificate has expired"},
+                              Wrong{"https://127.0.0.1:8453/image", true, "target host name"}, Wrong{"https://127.0.0.1:8451/image", false, "self-signed"}}) {
+        auto refused = what;
+        refused.url = wrong.url;
+        if (!wrong.trusted) refused.ca_certificates.clear();
+        got = fetch(refused, 2);
+        ASSERT_FALSE(got) << wrong.url;
+        EXPECT_EQ(got.error().code, Code::unavailable);
+        EXPECT_NE(got.error().what.find(wrong.sentence), std::string::npos) << got.error().what;
+        EXPECT_EQ(received(), "") << "nothing of it";
+    }
 }
 
 TEST_F(Fetch, VerificationTakesTheNotedDigestOnlyForTheUnchangedFile) {
