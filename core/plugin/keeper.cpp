@@ -1,6 +1,6 @@
 // keeper: the parent of one guest's process. It starts the guest in a session and a cgroup of its own, without privileges it was not given,
-// writes down who it is before it runs and how it ended, and does nothing else: so that guests outlive the node and every plugin, and the
-// end of none is lost. Standard library and POSIX only; about one page of memory of its own.
+// writes down who it is before it runs and how it ended, keeps its logs short, and does nothing else: so that guests outlive the node and
+// every plugin, and the end of none is lost. Standard library and POSIX only; about one page of memory of its own.
 //
 // Started by core/plugin/spawn.cpp with: 3 the order ("key=value" texts, each ended by NUL), 4 where to report, 5 the run directory,
 // 6 and up the guest's descriptors. Its files are described in eve/sdk/kept_process.hpp.
@@ -9,13 +9,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -65,6 +69,7 @@ struct Order {
     std::uint64_t core_max = 0;
     std::uint64_t memlock_max = 0;
     std::uint64_t files_max = 0;
+    std::uint64_t log_max = 0;
 };
 
 /// One hierarchy of cgroups, as mounted here.
@@ -179,6 +184,7 @@ Order parse_order(std::string_view text) {
         else if (key == "core_max") order.core_max = number<std::uint64_t>(value);
         else if (key == "memlock_max") order.memlock_max = number<std::uint64_t>(value);
         else if (key == "files_max") order.files_max = number<std::uint64_t>(value);
+        else if (key == "log_max") order.log_max = number<std::uint64_t>(value);
     }
     return order;
 }
@@ -209,6 +215,69 @@ int write_durably(int dir, const char* name, std::string_view text) {
     if (failure == 0 && ::renameat(dir, temporary.c_str(), dir, name) != 0) failure = errno;
     if (failure == 0) ::fsync(dir);
     return failure;
+}
+
+// ---- logs ----
+
+/// The files of the run directory that the guest may append to, by name.
+std::vector<std::string> logs_of(const Order& order, int run_dir) {
+    std::vector<std::string> names;
+    if (order.log_max == 0) return names;
+    for (const auto& fd : order.fds) {
+        struct stat given {};
+        struct stat found {};
+        const int flags = ::fcntl(fd.from, F_GETFL);
+        if (flags < 0 || (flags & O_APPEND) == 0 || ::fstat(fd.from, &given) != 0 || !S_ISREG(given.st_mode)) continue;
+        char target[PATH_MAX];
+        const auto size = ::readlink(("/proc/self/fd/" + std::to_string(fd.from)).c_str(), target, sizeof target);
+        if (size <= 0 || size == static_cast<ssize_t>(sizeof target)) continue;
+        const std::string path(target, static_cast<std::size_t>(size));
+        auto name = path.substr(path.rfind('/') + 1);
+        const bool here = ::fstatat(run_dir, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0;
+        if (!here || found.st_dev != given.st_dev || found.st_ino != given.st_ino) continue;
+        if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
+    }
+    return names;
+}
+
+/// A log over its limit keeps its end in NAME.1 and begins anew. Who appends to it goes on.
+void shorten(int run_dir, const std::string& name, std::uint64_t size_max) {
+    const int log = ::openat(run_dir, name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    struct stat facts {};
+    if (log >= 0 && ::fstat(log, &facts) == 0 && S_ISREG(facts.st_mode) && static_cast<std::uint64_t>(facts.st_size) > size_max) {
+        const auto kept = name + ".1";
+        const auto temporary = kept + ".tmp";
+        const int end = ::openat(run_dir, temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+        auto at = facts.st_size - static_cast<off_t>(size_max);
+        while (end >= 0 && at < facts.st_size && ::sendfile(end, log, &at, static_cast<std::size_t>(facts.st_size - at)) > 0) {}
+        if (end >= 0) ::close(end);
+        if (end >= 0 && at == facts.st_size) ::renameat(run_dir, temporary.c_str(), run_dir, kept.c_str());
+        else ::unlinkat(run_dir, temporary.c_str(), 0);  // a full disk: the room counts more
+        [[maybe_unused]] const int emptied = ::ftruncate(log, 0);
+    }
+    if (log >= 0) ::close(log);
+}
+
+/// Until the guest has ended. Sleeps while nothing is written, and looks once a second while something is.
+void watch_logs(pid_t guest, int run_dir, const std::vector<std::string>& logs, std::uint64_t size_max) {
+    constexpr int pause_ms = 1000;
+    const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, guest, 0));
+    const int changes = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    for (const auto& name : logs) {
+        const auto path = "/proc/self/fd/" + std::to_string(run_dir) + "/" + name;
+        if (changes >= 0) ::inotify_add_watch(changes, path.c_str(), IN_MODIFY);
+    }
+    pollfd wait[2] = {{.fd = pidfd, .events = POLLIN, .revents = 0}, {.fd = changes, .events = POLLIN, .revents = 0}};
+    while (pidfd >= 0 && changes >= 0) {
+        if (::poll(wait, 2, -1) < 0 && errno != EINTR) break;
+        if (wait[0].revents != 0) break;
+        alignas(inotify_event) char events[1024];
+        while (::read(changes, events, sizeof events) > 0) {}
+        for (const auto& name : logs) shorten(run_dir, name, size_max);
+        if (::poll(wait, 1, pause_ms) > 0) break;
+    }
+    if (pidfd >= 0) ::close(pidfd);
+    if (changes >= 0) ::close(changes);
 }
 
 // ---- cgroups ----
@@ -496,6 +565,8 @@ int main() {
 
     const auto groups = make_groups(order, run_dir, report);
 
+    const auto logs = logs_of(order, run_dir);
+
     int go[2];
     int failed[2];
     if (::pipe2(go, O_CLOEXEC) != 0 || ::pipe2(failed, O_CLOEXEC) != 0) report.fail("resource_exhausted", "pipe: " + reason(errno));
@@ -552,10 +623,12 @@ int main() {
     for (int fd = first_guest_fd; fd < 1024; ++fd)
         if (fd != run_dir) ::close(fd);
 
-    // From here on it waits, writes one file and removes empty cgroups, for which it needs one right: their tops can be written by nobody.
+    // From here on it waits, keeps logs short, writes one file and removes empty cgroups, for which it needs one right: their tops can be
+    // written by nobody.
     (void)eve::rights::keep_only(eve::rights::keeper);
     restrict_files(run_dir, groups);
 
+    if (!logs.empty()) watch_logs(guest, run_dir, logs, order.log_max);
     int status = 0;
     while (::waitpid(guest, &status, 0) < 0 && errno == EINTR) {}
     std::string ending = WIFSIGNALED(status) ? "signal " + std::to_string(WTERMSIG(status)) : "code " + std::to_string(WEXITSTATUS(status));

@@ -97,6 +97,7 @@ Result<Prepared> prepare(const KeeperOptions& keeper, const GuestProcess& proces
     add("core_max", std::to_string(process.core_max.n));
     add("memlock_max", std::to_string(process.memlock_max.n));
     add("files_max", std::to_string(process.files_max));
+    add("log_max", std::to_string(process.log_max.n));
     if (!good) return Error{.code = Code::invalid_argument, .what = "a descriptor for the process is not open"};
     if (prepared.order.size() > order_size_max) return Error{.code = Code::invalid_argument, .what = "arguments and environment are over 1 MiB"};
     return prepared;

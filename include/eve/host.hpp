@@ -102,6 +102,9 @@ struct GuestProcess {
     Bytes core_max;                  ///< RLIMIT_CORE
     Bytes memlock_max;               ///< RLIMIT_MEMLOCK; 0: as inherited
     std::uint64_t files_max = 0;     ///< RLIMIT_NOFILE; 0: as inherited
+    /// What a file of run_dir that is given open for appending (a log) may grow to, give or take what is written in a second: then the keeper
+    /// moves the last part of this size to NAME.1 and empties it, whether the plugin runs or not. 0: no limit.
+    Bytes log_max;
     friend bool operator==(const GuestProcess&, const GuestProcess&) = default;
 };
 

@@ -53,7 +53,9 @@ Error file_error(const std::string& what) {
 }
 
 Result<UniqueFd> make_directory(int parent, const std::string& name) {
-    if (::mkdirat(parent, name.c_str(), 0700) != 0 && errno != EEXIST) return file_error(name);
+    const bool made = ::mkdirat(parent, name.c_str(), 0700) == 0;
+    if (!made && errno != EEXIST) return file_error(name);
+    if (made && ::fsync(parent) != 0) return file_error(name);
     return open_directory(parent, name);
 }
 

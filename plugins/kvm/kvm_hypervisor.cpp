@@ -41,6 +41,7 @@ constexpr const char* record_name = "domain.json";
 constexpr const char* cut_name = "cut";
 constexpr const char* log_name = "qemu.log";
 constexpr const char* console_log = "console.log";
+constexpr std::uint64_t keeper_log_factor = 4;  // logs this much over their size are the keeper's to shorten: nobody else was there
 constexpr const char* vars_directory = "ovmf";
 constexpr std::string_view trial_prefix = "probe-";  // and the pid of who tries
 
@@ -660,6 +661,7 @@ Status KvmHypervisor::spawn(const DomainSpec& spec, const Prepared& prepared, Do
     // A device writes to the guest's memory by itself, so all of it stays in place, and so do the device's own windows.
     const bool has_device = std::any_of(spec.adapters.begin(), spec.adapters.end(), [](const Adapter& a) { return a.kind == AdapterKind::pci; });
     if (has_device) process.memlock_max = Bytes{spec.memory.n + device_windows_max.n};
+    process.log_max = Bytes{keeper_log_factor * settings_.console_log_max.n};
     if (spec.memory_overhead.n != 0) process.cgroup.memory_max = Bytes{spec.memory.n + spec.memory_overhead.n};
     process.argv.insert(process.argv.end(), prepared.plan.args.begin(), prepared.plan.args.end());
     for (const auto& [fd, number] : prepared.fds) process.fds.push_back({.fd = {fd.get()}, .as = number});

@@ -58,7 +58,7 @@ BOOST_DESCRIBE_STRUCT(PassedFd, (), (fd, as))
 BOOST_DESCRIBE_STRUCT(CgroupLimits, (), (memory_max, cpu_percent_max, cpus))
 BOOST_DESCRIBE_STRUCT(GuestProcess, (),
                       (name, argv, env, cwd, run_dir, stdin_fd, stdout_fd, stderr_fd, fds, uid, gid, groups, capabilities, cgroup, core_max,
-                       memlock_max, files_max))
+                       memlock_max, files_max, log_max))
 BOOST_DESCRIBE_STRUCT(ProcessIdentity, (), (pid, start_ticks))
 BOOST_DESCRIBE_STRUCT(SpawnedProcess, (), (guest, keeper, cgroup, notes))
 BOOST_DESCRIBE_STRUCT(HostDescription, (), (version, methods, guest_uid, guest_gid))

@@ -295,6 +295,17 @@ TEST_P(KvmLifecycle, AGuestThatFillsItsConsoleDoesNotFillTheDisk) {
     EXPECT_LE(fs::file_size(log + ".1"), 65536U);
 }
 
+TEST_P(KvmLifecycle, AConsoleIsKeptShortAlsoWhenNobodyIsThere) {
+    const auto info = run(spec("flood"));
+    const auto log = info.console_log_path;
+    node_.reset();
+    fs::remove(log + ".1");
+    ASSERT_TRUE(eventually([&] { return fs::exists(log + ".1"); }, 120s)) << fs::file_size(log);
+    EXPECT_LT(fs::file_size(log), 64U << 20);
+    open();
+    EXPECT_EQ(look().state, DomainState::running);
+}
+
 TEST_P(KvmLifecycle, KernelAndCommandLineBootDirectly) {
     auto domain = spec("stay");
     domain.disks.clear();

@@ -137,6 +137,24 @@ TEST_F(KeeperTest, TheGuestHasItsDescriptorsItsEnvironmentAndNoOthers) {
     EXPECT_THAT(text, HasSubstr("0 1 2 3 7")) << "3 is ls's own";
 }
 
+TEST_F(KeeperTest, ALogIsKeptShortWithoutAnyHelpAndItsEndIsKept) {
+    constexpr std::uintmax_t limit = 64U << 10;
+    output_.reset(::open(dir_.path("run/log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    process_.stdout_fd = {output_.get()};
+    process_.log_max = {limit};
+    const UniqueFd other(::open(dir_.path("elsewhere").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    process_.fds = {{.fd = {other.get()}, .as = 7}};
+    ASSERT_TRUE(run({"/bin/sh", "-c", "head -c 200000 /dev/zero >&7; i=0; while [ $i -lt 9 ]; do head -c 1000000 /dev/zero; i=$((i+1)); sleep 0.3; done; echo end; "
+                     "sleep 3; echo last"}));
+    wait_for_end();
+    EXPECT_LT(std::filesystem::file_size(dir_.path("run/log")), 5'000'000U) << "nine million were written";
+    EXPECT_EQ(std::filesystem::file_size(dir_.path("run/log.1")), limit);
+    EXPECT_EQ(content("run/log"), "last\n");
+    EXPECT_TRUE(content("run/log.1").ends_with("end\n"));
+    EXPECT_FALSE(std::filesystem::exists(dir_.path("run/log.1.tmp")));
+    EXPECT_EQ(std::filesystem::file_size(dir_.path("elsewhere")), 200'000U) << "not a file of the run directory";
+}
+
 TEST_F(KeeperTest, PrivilegesAreDroppedBeforeTheGuestRuns) {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root: there is nothing to drop";
     process_.stdout_fd = output();

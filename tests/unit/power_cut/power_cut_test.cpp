@@ -2,6 +2,7 @@
 //
 // Tens of thousands of disks for each run; EVE_POWER_CUT_STATES=N tries up to N disks for each point in time, with more histories.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -11,6 +12,7 @@
 
 #include "core/types/app.hpp"
 #include "core/types/codec.hpp"
+#include "plugins/kvm/files.hpp"
 #include "storage/config_file.hpp"
 #include "storage/content_store.hpp"
 #include "storage/durable_file.hpp"
@@ -391,6 +393,33 @@ TEST_F(PowerCutOfFiles, VerifiedContentTheStoreAndVolumesAreWholeOrNotThere) {
         return "";
     });
     EXPECT_GT(states, 1'000U);
+}
+
+TEST_F(PowerCutOfFiles, ARecordOfTheKvmPluginIsTheOldOneOrTheNewOne) {
+    std::vector<Step> steps;
+    std::vector<std::string> contents;
+    Recording recording(live_.string());
+    {
+        const kvm::UniqueFd base(::open(live_.string().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        const auto directory = kvm::make_directory(base.get(), "domain");
+        ASSERT_TRUE(directory);
+        for (int i = 0; i < 6; ++i) {
+            contents.push_back(json_of("domain", i, 700));
+            const auto begin = recording.ops().size();
+            ASSERT_TRUE(kvm::write_file(directory->get(), "record.json", contents.back()));
+            steps.emplace_back(begin, recording.ops().size());
+        }
+    }
+    expect_all_recorded(recording, live_.string());
+    try_all(recording.before(), recording.ops(), 60, [&](std::size_t point) -> std::string {
+        std::set<std::string> allowed{"none"};
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+            if (steps[i].second <= point) allowed.clear();
+            if (steps[i].first < point) allowed.insert(contents[i]);
+        }
+        const auto found = storage::read_file(crashed_.string() + "/domain/record.json", 1U << 20U);
+        return allowed.contains(found ? *found : "none") ? "" : "the record is not what was acknowledged";
+    });
 }
 
 // ---- What a disk changes by itself ----
