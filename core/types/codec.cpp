@@ -101,8 +101,13 @@ struct Node {
     enum class Type { null, boolean, number, text, list, object } type = Type::null;
     bool flag = false;
     std::string text;
+    struct Member;
     std::vector<Node> items;
-    std::vector<std::pair<std::string, Node>> members;
+    std::vector<Member> members;
+};
+struct Node::Member {
+    std::string first;
+    Node second;
 };
 
 std::string_view name_of(Node::Type type) {
@@ -700,7 +705,7 @@ void compare(const TypeInfo& type, const void* before, const void* after, const 
 Status rewrite_node(Node& node, std::string_view prefix, const std::function<Result<std::optional<JsonMember>>(JsonMember)>& rewrite) {
     for (auto& item : node.items)
         if (auto done = rewrite_node(item, prefix, rewrite); !done) return done;
-    std::vector<std::pair<std::string, Node>> members;
+    std::vector<Node::Member> members;
     for (auto& [key, value] : node.members) {
         if (!key.starts_with(prefix)) {
             if (auto done = rewrite_node(value, prefix, rewrite); !done) return done;
