@@ -108,7 +108,13 @@ std::vector<std::string> temporaries(const std::string& root) {
     return found;
 }
 
-std::string text(const std::string& path) { return read_file(path, 1U << 20).value_or("(none)"); }
+// Without the checksum that a record or checkpoint may have.
+std::string text(const std::string& path) {
+    auto file = read_file(path, 1U << 20);
+    if (file) file = unseal_protobuf(std::move(*file));
+    if (file) file = unseal_json(std::move(*file));
+    return file ? *file : file.error().code == Code::failed_precondition ? "(damaged)" : "(none)";
+}
 
 std::string old_or_new(const std::string& path, const std::string& before, const std::string& after, bool done) {
     const auto now = text(path);
