@@ -294,6 +294,7 @@ void Agent::Impl::on_domain_config(const std::string& key, const types::DomainCo
     if (added) {
         if (const auto* old = status_->get(uuid)) {
             entry.domain.status = *old;
+            entry.domain.history.released = false;  // its files may be there
             entry.evidence = true;
         }
         if (const auto found = found_.find(uuid); found != found_.end()) entry.runtime = found->second;
@@ -328,6 +329,7 @@ void Agent::Impl::configs_complete() {
         Entry& entry = domains_[key];
         entry.domain.status = *status_->get(key);
         entry.domain.config.UUIDandVersion = entry.domain.status.UUIDandVersion;
+        entry.domain.history.released = false;  // its files may be there
         entry.evidence = true;
         const auto found = found_.find(key);
         entry.runtime = found != found_.end() ? found->second : runtimes_.choose(runtime_mode(entry.domain.status.VirtualizationMode));

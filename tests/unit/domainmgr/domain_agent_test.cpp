@@ -395,6 +395,24 @@ TEST_F(DomainAgentTest, ADomainWithoutRecordOrConfigIsReaped) {
     EXPECT_TRUE(log.has("domain.orphan"));
 }
 
+TEST_F(DomainAgentTest, FilesOfAnAppWhoseDomainIsGoneAndThatIsDeletedMeanwhileAreRemoved) {
+    start_node();
+    auto config = domain_config(1, host);
+    config.CloudInitUserData = types::to_base64({'#', 'c'});
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), config));
+    ASSERT_TRUE(until(1, SwState::RUNNING));
+    kill_agent();  // between the end of the domain and that of its files
+    const eve::testing::FakeCall call;
+    ASSERT_TRUE(hypervisor().destroy(call, DomainId{app_uuid(1)}, DestroyMode::purge));
+    ASSERT_TRUE(node.configs->unpublish(app_uuid(1)));
+    node.configs->signal_restarted();
+    start_agent();
+    loop.run_for(3min);
+    EXPECT_EQ(statuses->get(app_uuid(1)), nullptr);
+    EXPECT_THAT(host.cloud_init, IsEmpty());
+    EXPECT_THAT(host.active, IsEmpty());
+}
+
 TEST_F(DomainAgentTest, WithTheMarkerAnOrphanIsReapedWithoutWaiting) {
     start_node();
     run_app(1);
