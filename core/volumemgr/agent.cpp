@@ -1,5 +1,8 @@
 #include "core/volumemgr/agent.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "core/volumemgr/state.hpp"
 
 namespace eve::volumemgr {
@@ -8,6 +11,7 @@ namespace {
 constexpr Lanes::Options scanning{.time_limit = std::chrono::minutes{10}};
 constexpr std::chrono::seconds prepare_retry{30};
 constexpr std::chrono::seconds slow_look{600};
+constexpr std::chrono::seconds shortage_interval{10};  ///< between looks at the disk while somebody waits for space
 constexpr unsigned gc_share = 10;  ///< garbage is looked for this often within timer.gc.vdisk
 
 /// What the first look at the disk found.
@@ -220,13 +224,19 @@ void Agent::Impl::refresh_space() {
     deps.lanes.submit(
         "volumemgr/space", [&files = deps.files](const LaneContext& context) { return files.space(context); },
         guarded([this](Result<DiskSpace> seen) {
-            scanning_space = false;
+            scanning_space = short_of_space = false;
             if (seen) space = *seen;
             else deps.log.write(Level::warn, "volumemgr.space_unknown", {{"error", seen.error().what}});
             rearm(space_timer, settings.seconds("timer.metric.diskscan.interval"), [this] { refresh_space(); });
             changed();
         }),
         scanning);
+}
+
+/// Somebody waits for space, which may be made by other hands: the disk is looked at more often than its figures are wanted.
+void Agent::Impl::look_for_space() {
+    if (std::exchange(short_of_space, true) || scanning_space) return;
+    rearm(space_timer, std::min(shortage_interval, settings.seconds("timer.metric.diskscan.interval")), [this] { refresh_space(); });
 }
 
 void Agent::Impl::on_agent_status(const types::ZedAgentStatus& status) {

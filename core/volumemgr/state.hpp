@@ -132,6 +132,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     std::uint64_t reserved_space() const;
     std::uint64_t left_space() const;
     void more_space();
+    void look_for_space();
 
     Deps deps;
 
@@ -163,7 +164,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     types::ConfigItems settings;
     bool vault_ready = false, have_settings = false, preparing = false, prepared = false, begun = false, scheduled = false;
     bool volumes_seen = false;  ///< the first marker of VolumeConfig came
-    bool gc_running = false, gc_done_once = false, content_collected = false, scanning_space = false;
+    bool gc_running = false, gc_done_once = false, content_collected = false, scanning_space = false, short_of_space = false;
     std::optional<DiskSpace> space;
     std::optional<TimerId> space_timer, deferred_timer;
 

@@ -342,12 +342,14 @@ bool Agent::Impl::found_verified(BlobStatus& blob) {
 
 void Agent::Impl::follow_download(BlobStatus& blob, const Tree& tree) {
     if (!blob.HasDownloaderRef) {
-        if (!settings.boolean("storage.apps.ignore.disk.check") && left_space() < blob.Size)
+        if (!settings.boolean("storage.apps.ignore.disk.check") && left_space() < blob.Size) {
+            look_for_space();
             return raise(blob,
                          {.Error = "Remaining disk space " + std::to_string(left_space()) + " blob needs " + std::to_string(blob.Size),
                           .ErrorSeverity = types::ErrorSeverity::ErrorSeverityWarning,
                           .ErrorRetryCondition = "Will retry when more space will be available"},
                          types::source_name<types::DiskMetric>());
+        }
         if (types::is_error_source<types::DiskMetric>(blob)) types::clear_error_with_source(blob);
         blob.HasDownloaderRef = true;
     }

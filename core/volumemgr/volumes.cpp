@@ -211,6 +211,7 @@ bool Agent::Impl::admitted(Volume& volume) {
         if (types::is_error_source<types::DiskMetric>(status)) types::clear_error_with_source(status);
         return true;
     }
+    look_for_space();
     raise(status,
           {.Error = "Remaining disk space " + std::to_string(left) + " volume needs " + std::to_string(status.MaxVolSize),
            .ErrorSeverity = types::ErrorSeverity::ErrorSeverityWarning,

@@ -311,6 +311,19 @@ TEST_F(Pipeline, AVolumeWaitsForSpaceAndGoesOnByItselfWhenAnotherIsDeleted) {
     EXPECT_EQ(volume(2).Error, "");
 }
 
+TEST_F(Pipeline, SpaceMadeByOtherHandsIsNoticedSoon) {
+    storage.total_bytes = std::uint64_t{6} << 30;
+    wish_volume(wish, 1, 0).MaxVolSize = std::uint64_t{8} << 30;
+    wish_ref(wish, 1, 1, false);
+    boot();
+    apply();
+    EXPECT_EQ(volume(1).ErrorSourceType, "types.DiskMetric");
+    storage.total_bytes = std::uint64_t{20} << 30;
+    pass(15s);
+    EXPECT_EQ(volume(1).State, SwState::CREATED_VOLUME);
+    EXPECT_EQ(volume(1).Error, "");
+}
+
 TEST_F(Pipeline, AnExistingFileIsAdoptedWithoutADownload) {
     const std::string path = "/persist/clear/volumes/" + key_of(1, 3) + ".qcow2";
     storage.volumes[path] = {.content = "old", .size = 77, .id = test_uuid(0xb0, 1), .generation = 3, .format = types::Format::QCOW2};
