@@ -149,8 +149,9 @@ TEST_F(KeeperTest, ALogIsKeptShortWithoutAnyHelpAndItsEndIsKept) {
     wait_for_end();
     EXPECT_LT(std::filesystem::file_size(dir_.path("run/log")), 5'000'000U) << "nine million were written";
     EXPECT_EQ(std::filesystem::file_size(dir_.path("run/log.1")), limit);
-    EXPECT_EQ(content("run/log"), "last\n");
-    EXPECT_TRUE(content("run/log.1").ends_with("end\n"));
+    const auto log = content("run/log");
+    EXPECT_TRUE(log.ends_with("last\n")) << "who writes does not notice";
+    EXPECT_TRUE(log.ends_with("end\nlast\n") || content("run/log.1").ends_with("end\n")) << "what was written last is kept";
     EXPECT_FALSE(std::filesystem::exists(dir_.path("run/log.1.tmp")));
     EXPECT_EQ(std::filesystem::file_size(dir_.path("elsewhere")), 200'000U) << "not a file of the run directory";
 }
