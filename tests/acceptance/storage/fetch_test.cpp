@@ -340,6 +340,70 @@ TEST_F(Fetch, TheSecretGoesToItsServerOnly) {
     EXPECT_EQ(second, "none");
 }
 
+/// A registry that wants a token of `realm`, which is itself when that is empty.
+HttpServer::Handler wants_token(std::string realm, std::string* shown) {
+    return [realm = std::move(realm), shown](const HttpRequest& r, const HttpConnection& c) {
+        const auto credentials = r.headers.contains("authorization") ? r.headers.at("authorization") : "";
+        if (r.path.starts_with("/token")) {
+            *shown += r.path + " " + credentials + "\n";
+            const std::string answer = R"({"token":"good"})";
+            c.write("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(answer.size()) + "\r\n\r\n" + answer);
+        } else if (credentials != "Bearer good") {
+            c.write("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: Bearer realm=\"" +
+                    (realm.empty() ? "http://" + r.headers.at("host") : realm) + "/token\",service=\"reg\"\r\n\r\n");
+        } else if (r.path == "/v2/a/manifests/x") {
+            c.write("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+        } else {
+            c.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Type: text/plain\r\n\r\nblob");
+        }
+    };
+}
+
+TEST_F(Fetch, ATokenIsAskedForWithTheDatastoresUserAndABlobIsFoundWhereItIs) {
+    std::string shown;
+    HttpServer server(wants_token("", &shown));
+    auto what = request(server.url("/v2/a/manifests/x"));
+    what.fallback_url = server.url("/v2/a/blobs/x");
+    what.registry_scope = "repository:a:pull";
+    what.user = "app";
+    what.password = "open sesame";
+    const auto got = fetch(what, 1);
+    ASSERT_TRUE(got) << got.error().what;
+    EXPECT_EQ(received(), "blob");
+    EXPECT_EQ(shown, "/token?service=reg&scope=repository:a:pull Basic YXBwOm9wZW4gc2VzYW1l\n");
+    EXPECT_EQ(server.requests(), 4);
+    EXPECT_EQ(*transport()->resolve(what, context_), storage::sha256_hex("blob"));
+}
+
+TEST_F(Fetch, ATokenServerThatIsThisMachineIsNotAskedForAStranger) {
+    if (!own_network_) GTEST_SKIP() << "needs a network namespace";
+    std::string shown;
+    HttpServer inner(wants_token("", &shown));
+    HttpServer outer(wants_token(inner.url(""), &shown), "10.9.0.1");
+    auto what = request(outer.url("/v2/a/blobs/x"));
+    what.registry_scope = "repository:a:pull";
+    const auto got = fetch(what, 1);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Code::failed_precondition);
+    EXPECT_NE(got.error().what.find("local address"), std::string::npos) << got.error().what;
+    EXPECT_EQ(inner.requests(), 0);
+}
+
+TEST_F(Fetch, ARegistryThatNeverHasEnoughIsGivenUp) {
+    HttpServer server([](const HttpRequest&, const HttpConnection& c) {
+        c.write("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\r\n");
+    });
+    auto what = request(server.url("/v2/a/blobs/x"));
+    what.registry_scope = "repository:a:pull";
+    what.user = "app";
+    what.password = "open sesame";
+    const auto got = fetch(what, 1);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Code::permission_denied);
+    EXPECT_EQ(got.error().what.find("sesame"), std::string::npos);
+    EXPECT_LE(server.requests(), 2);
+}
+
 TEST_F(Fetch, ABusyServersWishIsRespected) {
     HttpServer server([](const HttpRequest& r, const HttpConnection& c) {
         if (r.path == "/soon" && r.number > 0) test::honest("done")(r, c);
