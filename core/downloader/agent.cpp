@@ -232,7 +232,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         for (const auto& id : config.DatastoreIDList) {
             const auto* datastore = datastores->get(id.to_string());
             if (datastore == nullptr) return fail(key, item, "no datastore " + id.to_string() + " is known", {});
-            auto source = source_of(*datastore, config.Name, config.NameIsURL, config.Size, settings);
+            auto source = source_of(*datastore, config.Name, config.NameIsURL, settings);
             if (!source) {
                 refused += (refused.empty() ? "" : " / ") + source.error().what;
                 continue;
@@ -424,7 +424,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
         const auto* datastore = datastores->get(resolution.config.DatastoreID.to_string());
         if (datastore == nullptr)
             return fail_resolve(key, resolution, {.code = Code::not_found, .what = "no datastore " + resolution.config.DatastoreID.to_string() + " is known"});
-        auto source = source_of(*datastore, resolution.config.Name, false, 0, settings);
+        auto source = source_of(*datastore, resolution.config.Name, false, settings);
         if (!source) return fail_resolve(key, resolution, source.error());
         if (source->registry_scope.empty())
             return fail_resolve(key, resolution, {.code = Code::unsupported, .what = "only container registries have tags"});

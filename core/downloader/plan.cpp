@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/downloader/registry.hpp"
-#include "core/types/oci.hpp"
 
 namespace eve::downloader {
 namespace {
@@ -49,23 +48,25 @@ std::string escape(std::string_view text) {
     return out;
 }
 
-Result<Source> source_in_registry(const types::DatastoreConfig& datastore, const std::string& name, std::uint64_t size) {
+Result<Source> source_in_registry(const types::DatastoreConfig& datastore, const std::string& name) {
     const auto image = parse_image_reference(datastore.Fqdn, datastore.Dpath, name);
     if (!image) return image.error();
     Source source{.url = manifest_url(*image), .registry_scope = pull_scope(*image), .user = datastore.ApiKey, .password = datastore.Password};
-    // The name does not say what it names, and registries keep manifests and blobs apart.
-    if (!image->sha256.empty()) source.fallback_url = blob_url(*image);
-    if (!source.fallback_url.empty() && size > types::oci_manifest_bytes_max) std::swap(source.url, source.fallback_url);
+    // The name does not say what it names, and registries keep manifests and blobs apart. Blobs first: who has none of that digest says so, while a
+    // blob that is asked for as a manifest is a server's error to some (docker-registry answers 500).
+    if (!image->sha256.empty()) {
+        source.fallback_url = source.url;
+        source.url = blob_url(*image);
+    }
     for (const auto& pem : datastore.DsCertPEM) source.certificates.emplace_back(pem.begin(), pem.end());
     return source;
 }
 
 }  // namespace
 
-Result<Source> source_of(const types::DatastoreConfig& datastore, const std::string& name, bool name_is_url, std::uint64_t size,
-                         const types::ConfigItems& items) {
+Result<Source> source_of(const types::DatastoreConfig& datastore, const std::string& name, bool name_is_url, const types::ConfigItems& items) {
     const bool registry = datastore.DsType == registry_type;
-    if (registry && !datastore.IsCipher) return source_in_registry(datastore, name, size);
+    if (registry && !datastore.IsCipher) return source_in_registry(datastore, name);
     if (!registry && datastore.DsType != "DsHttp" && datastore.DsType != "DsHttps" && !datastore.DsType.empty())
         return Error{.code = Code::unsupported, .what = "unsupported transport method " + datastore.DsType};
     if (datastore.IsCipher)

@@ -22,10 +22,10 @@ struct Source {
     friend bool operator==(const Source&, const Source&) = default;
 };
 
-/// The object `name` of `datastore`. A query in the name stays byte for byte. Of a container registry: the manifest or blob of that name; what is larger
-/// than a manifest may be (`size`; 0: unknown) is first looked for among the blobs.
+/// The object `name` of `datastore`. A query in the name stays byte for byte. Of a container registry: the blob or else the manifest of that digest, or
+/// the manifest of that tag.
 /// Errors: unsupported - the datastore's transport; invalid_argument - no such URL can be made; failed_precondition - its credentials are encrypted.
-Result<Source> source_of(const types::DatastoreConfig& datastore, const std::string& name, bool name_is_url, std::uint64_t size, const types::ConfigItems& items);
+Result<Source> source_of(const types::DatastoreConfig& datastore, const std::string& name, bool name_is_url, const types::ConfigItems& items);
 
 /// Addresses of management ports that cost no more than `cost_max`, cheapest port first.
 std::vector<std::string> source_addresses(const types::DeviceNetworkStatus& network, std::uint32_t cost_max);

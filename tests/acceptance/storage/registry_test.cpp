@@ -115,7 +115,7 @@ protected:
     }
 
     downloader::FetchRequest request_of(const std::string& name, std::uint64_t size) const {
-        auto source = downloader::source_of(datastore_, name, false, size, {});
+        auto source = downloader::source_of(datastore_, name, false, {});
         EXPECT_TRUE(source) << source.error().what;
         return {.url = source->url,
                 .fallback_url = source->fallback_url,
@@ -180,7 +180,7 @@ protected:
 
 std::vector<std::vector<TarEntry>> many_layers() {
     std::vector<std::vector<TarEntry>> layers;
-    std::string noise(5 << 20, '\0');  // larger than a manifest may be: found among the blobs at once
+    std::string noise(5 << 20, '\0');
     std::uint64_t x = 88172645463325252U;
     for (auto& c : noise) x ^= x << 13, x ^= x >> 7, x ^= x << 17, c = static_cast<char>(x);
     layers.push_back({tar_directory("bin", 0755), tar_file("bin/sh", "elf", 0755), tar_file("gone"), tar_file("noise", noise)});

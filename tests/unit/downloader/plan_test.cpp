@@ -19,7 +19,7 @@ types::DatastoreConfig datastore(const std::string& type, const std::string& hos
 }
 
 std::string url(const types::DatastoreConfig& config, const std::string& name) {
-    const auto source = source_of(config, name, false, 0, {});
+    const auto source = source_of(config, name, false, {});
     return source ? source->url : "error: " + source.error().what;
 }
 
@@ -31,32 +31,47 @@ TEST(Source, PartsAreJoinedAsPathsAre) {
     EXPECT_EQ(url(datastore("DsHttp", "h"), "a b#c"), "http://h/a%20b%23c");
 }
 
+TEST(Source, OfARegistryADigestIsLookedForAmongBlobsFirstAndATagIsAManifest) {
+    auto registry = datastore("DsContainerRegistry", "docker://r.test", "shop");
+    registry.ApiKey = "app";
+    registry.Password = "secret";
+    const std::string sha(64, 'a');
+    const auto by_digest = source_of(registry, "web@sha256:" + sha, false, {}), by_tag = source_of(registry, "web:1", false, {});
+    ASSERT_TRUE(by_digest && by_tag);
+    EXPECT_EQ(by_digest->url, "https://r.test/v2/shop/web/blobs/sha256:" + sha);
+    EXPECT_EQ(by_digest->fallback_url, "https://r.test/v2/shop/web/manifests/sha256:" + sha);
+    EXPECT_EQ(by_tag->url, "https://r.test/v2/shop/web/manifests/1");
+    EXPECT_EQ(by_tag->fallback_url, "");
+    EXPECT_EQ(by_tag->registry_scope, "repository:shop/web:pull");
+    EXPECT_EQ(by_tag->authorization, "");
+}
+
 TEST(Source, AQueryStaysByteForByte) {
     EXPECT_EQ(url(datastore("DsHttps", "h", "c"), "a.img?sig=a%2Fb&x=//.."), "https://h/c/a.img?sig=a%2Fb&x=//..");
 }
 
 TEST(Source, WhatIsNoUrlOrNoTransportIsRefused) {
-    EXPECT_EQ(source_of(datastore("DsS3", "h"), "a", false, 0, {}).error().code, Code::unsupported);
-    EXPECT_EQ(source_of(datastore("", "file://h"), "a", false, 0, {}).error().code, Code::invalid_argument);
-    EXPECT_EQ(source_of(datastore("DsHttp", "h\r\nX: y"), "a", false, 0, {}).error().code, Code::invalid_argument);
-    EXPECT_EQ(source_of(datastore("DsHttp", "h"), "a?b\nc", false, 0, {}).error().code, Code::invalid_argument);
-    EXPECT_EQ(source_of(datastore("DsHttp", "h"), std::string(9000, 'a'), false, 0, {}).error().code, Code::invalid_argument);
+    EXPECT_EQ(source_of(datastore("DsS3", "h"), "a", false, {}).error().code, Code::unsupported);
+    EXPECT_EQ(source_of(datastore("", "file://h"), "a", false, {}).error().code, Code::invalid_argument);
+    EXPECT_EQ(source_of(datastore("DsHttp", "h\r\nX: y"), "a", false, {}).error().code, Code::invalid_argument);
+    EXPECT_EQ(source_of(datastore("DsHttp", "h"), "a?b\nc", false, {}).error().code, Code::invalid_argument);
+    EXPECT_EQ(source_of(datastore("DsHttp", "h"), std::string(9000, 'a'), false, {}).error().code, Code::invalid_argument);
 }
 
 TEST(Source, CredentialsGoOverClearTextOnlyWhereTheOperatorAllowsIt) {
     auto config = datastore("DsHttps", "h");
     config.ApiKey = "Bearer";
     config.Password = "secret";
-    EXPECT_EQ(source_of(config, "a", false, 0, {})->authorization, "Bearer secret");
+    EXPECT_EQ(source_of(config, "a", false, {})->authorization, "Bearer secret");
     config.DsType = "DsHttp";
-    EXPECT_EQ(source_of(config, "a", false, 0, {})->authorization, "");
+    EXPECT_EQ(source_of(config, "a", false, {})->authorization, "");
     auto values = types::default_config_items();
     ASSERT_TRUE(types::apply_config_item(values, values, "datastore.http.security.allowinsecureauth", "true"));
-    EXPECT_EQ(source_of(config, "a", false, 0, types::ConfigItems(values))->authorization, "Bearer secret");
+    EXPECT_EQ(source_of(config, "a", false, types::ConfigItems(values))->authorization, "Bearer secret");
     config.Password = "a\r\nHost: evil";
-    EXPECT_FALSE(source_of(config, "a", false, 0, types::ConfigItems(values)));
+    EXPECT_FALSE(source_of(config, "a", false, types::ConfigItems(values)));
     config.IsCipher = true;
-    EXPECT_EQ(source_of(config, "a", false, 0, {}).error().code, Code::failed_precondition);
+    EXPECT_EQ(source_of(config, "a", false, {}).error().code, Code::failed_precondition);
 }
 
 TEST(Addresses, ManagementPortsByCostWithoutLinkLocal) {
