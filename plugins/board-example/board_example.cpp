@@ -1,5 +1,5 @@
 // A board's plugin as an example: one model of NIC forgets its registers when it is reset by its function, so another way is chosen before a guest
-// gets it; and its registers must not be mapped into the guest, which takes an argument of QEMU.
+// gets it; and its interrupts must go through QEMU, which takes an argument.
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -33,7 +33,7 @@ public:
     Result<std::vector<BoardDevice>> devices(const CallContext&) override {
         return std::vector<BoardDevice>{{.vendor = vendor,
                                          .device = device_model,
-                                         .quirks = {"reset by power state", "registers are not mapped"},
+                                         .quirks = {"reset by power state", "interrupts go through QEMU"},
                                          .steps = {BoardStep::bind, BoardStep::reset, BoardStep::unbind}}};
     }
 
@@ -59,8 +59,8 @@ public:
         BoardAdjustment adjustment;
         for (const auto& device : domain.devices) {
             if (device.vendor != vendor || device.device != device_model) continue;
-            adjustment.vmm_args = {"-global", "vfio-pci.x-no-mmap=on"};
-            adjustment.notes.push_back("The registers of " + device.address + " are not mapped into the guest: this model does not bear it");
+            adjustment.vmm_args = {"-global", "vfio-pci.x-no-kvm-intx=on"};
+            adjustment.notes.push_back("Interrupts of " + device.address + " go through QEMU: this model does not bear the shortcut");
         }
         return adjustment;
     }
