@@ -40,7 +40,7 @@ std::string settings_schema() {
 "containers":{"type":"string","description":"containerd's namespace for apps, eve-user-apps by default"},
 "runtime":{"type":"string","description":"the shim, io.containerd.runc.v2 by default"},
 "runtime_binary":{"type":"string","description":"runc or crun, a name or a path; runc by default"},
-"runtime_root":{"type":"string","description":"where runc or crun keeps its state"},
+"runtime_root":{"type":"string","description":"where runc or crun keeps its state, runc beside the socket by default"},
 "no_pivot_root":{"type":"boolean","description":"for a host whose root file system is in memory"},
 "cgroup_parent":{"type":"string","description":"group above all containers' groups, /eve-user-apps by default"},
 "cgroup_root":{"type":"string","description":"where cgroups are mounted"},
@@ -49,7 +49,12 @@ std::string settings_schema() {
 }
 
 Runtime runtime_of(const Settings& settings) {
-    return {.name = settings.runtime, .binary = settings.runtime_binary, .root = settings.runtime_root, .no_pivot_root = settings.no_pivot_root};
+    // Two containerds must not share it: their containers may have the same names. Of the host's own it is this place, too.
+    const auto beside_socket = settings.socket.substr(0, settings.socket.rfind('/')) + "/runc";
+    return {.name = settings.runtime,
+            .binary = settings.runtime_binary,
+            .root = settings.runtime_root.empty() ? beside_socket : settings.runtime_root,
+            .no_pivot_root = settings.no_pivot_root};
 }
 
 Result<std::string> record_text(const DomainRecord& record) { return text_of(record); }

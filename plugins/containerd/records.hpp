@@ -19,7 +19,7 @@ struct Settings {
     std::string containers = "eve-user-apps";         ///< containerd's namespace, EVE's
     std::string runtime = "io.containerd.runc.v2";    ///< the shim
     std::string runtime_binary;                       ///< runc or crun, a name or a path; empty: the shim's own choice, runc
-    std::string runtime_root;                         ///< where that keeps its state; empty: its own choice
+    std::string runtime_root;                         ///< where that keeps its state; empty: "runc" beside the socket
     bool no_pivot_root = false;                       ///< for a host whose root file system is in memory
     std::string cgroup_parent = "/eve-user-apps";     ///< below it each container has a group of its own
     std::string cgroup_root = "/sys/fs/cgroup";
