@@ -208,6 +208,7 @@ int run(const Invocation& call) {
 
     if (is({"apps"}, 1)) return session.show(report_apps(session.node()));
     if (is({"volumes"}, 1)) return session.show(report_volumes(session.node()));
+    if (is({"images"}, 1)) return session.show(report_images(session.node()));
     if (is({"networks"}, 1)) return session.show(report_networks(session.node()));
     if (is({"ports"}, 1)) return session.show(report_ports(session.node()));
     if (is({"adapters"}, 1)) return session.show(report_adapters(session.node()));

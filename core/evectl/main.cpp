@@ -30,7 +30,7 @@ constexpr const char* usage = R"(usage: evectl [--root DIR] [--json] COMMAND
   app console APP                   its console; Ctrl-] leaves
   app logs APP [--follow]           what it printed on its console
   wait APP STATE [--timeout SEC]    until the app is in EVE's state (RUNNING, HALTED, ...) or GONE; shows progress
-  volumes | networks | ports | plugins
+  volumes | images | networks | ports | plugins
   adapters                          the devices apps may ask for: who has each, and why one cannot be assigned
   adapters plan APP                 what APP would get and what would be bound for it; nothing is touched
   events [--follow]                 the node's event log

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "core/evectl/table.hpp"
@@ -316,6 +317,58 @@ Report report_volumes(const NodeFiles& node) {
         rows.push_back({text_of(item, "name"), text_of(item, "state"), bytes_text(item["bytes_max"].get<std::uint64_t>()),
                         std::to_string(item["references"].get<std::uint64_t>()), text_of(item, "path")});
     return {document(items), (items.empty() ? "No volumes.\n" : table_text(rows) + complaints(items)) + not_running_note(node)};
+}
+
+Report report_images(const NodeFiles& node) {
+    const auto blobs = node.table<types::BlobStatus>("volumemgr");
+    const auto volumes = node.table<types::VolumeStatus>("volumemgr");
+    const auto refs = node.table<types::VolumeRefStatus>("volumemgr");
+    const auto apps = node.table<types::AppInstanceStatus>("zedmanager");
+    Json items = Json::array();
+    for (const auto& [key, tree] : node.table<types::ContentTreeStatus>("volumemgr")) {
+        Json users = Json::array(), parts = Json::array();
+        std::set<std::string> named;
+        for (const auto& [volume_key, volume] : volumes) {
+            if (volume.ContentID != tree.ContentID) continue;
+            for (const auto& [ref_key, ref] : refs) {
+                if (ref.VolumeID != volume.VolumeID || !named.insert(ref.AppUUID.to_string()).second) continue;
+                const auto app = std::find_if(apps.begin(), apps.end(), [&ref](const auto& one) { return one.second.UUIDandVersion.UUID == ref.AppUUID; });
+                users.push_back(app == apps.end() ? ref.AppUUID.to_string() : app->second.DisplayName);
+            }
+        }
+        for (const auto& sha : tree.Blobs) {
+            const auto blob = std::find_if(blobs.begin(), blobs.end(), [&sha](const auto& one) { return one.second.Sha256 == sha; });
+            if (blob == blobs.end()) continue;
+            parts.push_back({{"digest", "sha256:" + sha},
+                             {"media_type", blob->second.MediaType},
+                             {"state", to_string(blob->second.State)},
+                             {"bytes", blob->second.CurrentSize},
+                             {"bytes_total", blob->second.TotalSize},
+                             {"references", blob->second.RefCount},
+                             {"error", error_json(blob->second, blob->second.ErrorSourceType)}});
+        }
+        items.push_back({{"id", key},
+                         {"name", tree.DisplayName.empty() ? tree.RelativeURL : tree.DisplayName},
+                         {"url", tree.RelativeURL.substr(0, tree.RelativeURL.find('?'))},
+                         {"digest", tree.ContentSha256.empty() ? "" : "sha256:" + tree.ContentSha256},
+                         {"format", to_string(tree.Format)},
+                         {"state", to_string(tree.State)},
+                         {"bytes", tree.CurrentSize},
+                         {"bytes_total", tree.TotalSize},
+                         {"used_by", users},
+                         {"blobs", parts},
+                         {"error", error_json(tree, tree.ErrorSourceType)}});
+    }
+    constexpr std::size_t digest_shown = 19;  // "sha256:" and twelve digits
+    std::vector<std::vector<std::string>> rows{{"NAME", "DIGEST", "STATE", "SIZE", "USED BY"}};
+    for (const auto& item : items) {
+        std::string users;
+        for (const auto& user : item["used_by"]) users += (users.empty() ? "" : ", ") + user.get<std::string>();
+        rows.push_back({text_of(item, "name"), text_of(item, "digest").substr(0, digest_shown), text_of(item, "state"),
+                        bytes_text(static_cast<std::uint64_t>(std::max<std::int64_t>(item["bytes_total"].get<std::int64_t>(), 0))),
+                        users.empty() ? "-" : users});
+    }
+    return {document(items), (items.empty() ? "No images.\n" : table_text(rows) + complaints(items)) + not_running_note(node)};
 }
 
 Report report_networks(const NodeFiles& node) {

@@ -17,6 +17,8 @@ struct Report {
 
 Report report_apps(const NodeFiles& node);
 Report report_volumes(const NodeFiles& node);
+/// Content that volumes are made of: name, digest, size, who uses it; each blob with how far it is.
+Report report_images(const NodeFiles& node);
 Report report_networks(const NodeFiles& node);
 Report report_ports(const NodeFiles& node);
 Report report_plugins(const NodeFiles& node);
