@@ -111,8 +111,11 @@ public:
             if (hangs) thread.detach();  // which of them hangs is not known, and the others end by themselves
             else thread.join();
         }
-        const std::unique_lock cut(host_mutex_);
-        cut_off_ = hangs;
+        {
+            const std::unique_lock cut(host_mutex_);
+            cut_off_ = hangs;
+        }
+        // Not under the lock: until close() returns, threads of the plugin may call the host, and close() waits for them.
         if (hangs || instance_ == nullptr) return;
         entry_.close(std::exchange(instance_, nullptr));
     }
