@@ -154,7 +154,8 @@ std::vector<PciDevice> read_devices(Sysfs& sysfs, const HostFiles& files) {
         device.group = sysfs.link_name(path + "/iommu_group");
         device.physical_function = sysfs.link_name(path + "/physfn");
         device.unique = sysfs.target(path + "/firmware_node").value_or({});
-        for (const auto part : parts(sysfs.target(path).value_or({}), '/'))
+        const auto place = sysfs.target(path).value_or({});  // outlives its parts
+        for (const auto part : parts(place, '/'))
             if (valid_address(part) && part != address) device.parent = part;
         device.bridge = device.device_class.starts_with("0604");
         device.boot_vga = sysfs.text(path + "/boot_vga") == "1";

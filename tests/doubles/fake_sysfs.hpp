@@ -231,7 +231,7 @@ private:
     Status set_functions(const std::string& address, std::uint32_t number) {
         const auto path = real_path(address);
         if (number > devices_.at(address).functions_max) return Error{.code = Code::unavailable, .what = path + ": Numerical result out of range"};
-        for (std::uint32_t i = 0; i < 256; ++i) {
+        for (std::uint32_t i = 0; i < functions_of_a_bus; ++i) {
             const auto name = function_address(address, i);
             if (!devices_.contains(name)) continue;
             std::filesystem::remove(root() / path / ("virtfn" + std::to_string(i)));
@@ -246,6 +246,7 @@ private:
         put(path + "/sriov_numvfs", std::to_string(number));
         return {};
     }
+    static constexpr std::uint32_t functions_of_a_bus = 128;  // slots 10 to 1f
     static std::string function_address(const std::string& address, std::uint32_t index) {
         const std::string digits = "0123456789abcdef";
         return address.substr(0, address.rfind(':')) + ":1" + digits[index / 8] + "." + digits[index % 8];
