@@ -56,7 +56,7 @@ std::vector<DhcpRoute> classless_routes(std::string_view value) {
         const std::size_t bytes = (prefix + 7U) / 8U;
         if (prefix > 32 || value.size() < 1 + bytes + 4) break;
         std::uint32_t destination = big_endian(value.substr(1, bytes));
-        if (bytes < 4) destination <<= 8 * (4 - bytes);
+        if (bytes > 0 && bytes < 4) destination <<= 8 * (4 - bytes);
         routes.push_back({.destination = destination, .prefix = prefix, .via = big_endian(value.substr(1 + bytes, 4))});
         value.remove_prefix(1 + bytes + 4);
     }
