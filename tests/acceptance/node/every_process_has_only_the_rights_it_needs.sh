@@ -59,7 +59,7 @@ for pid in $(ip netns pids "$LAB_NODE_NS"); do
         keeper)
             check "keeper: the one capability that removing cgroups takes" has_at_most "$pid" "$(bits 1)"
             check "keeper: nor can it get more" bounded_by "$pid" "$(bits 1)"
-            check "keeper: null and the run directory are all it holds" only_opens "$pid" " (/dev/null|$LAB_ROOT/run/plugins/kvm/domains/[^/]+)\$"
+            check "keeper: null, its guest, the run directory and a watch on it are all it holds" only_opens "$pid" " (/dev/null|anon_inode:\[pidfd\]|anon_inode:inotify|$LAB_ROOT/run/plugins/kvm/domains/[^/]+)\$"
             check "keeper: has no environment" [ ! -s "/proc/$pid/environ" ] ;;
         fetch)
             check "fetch: a user of its own" [ "$(field "$pid" Uid)" = 64901 ]
