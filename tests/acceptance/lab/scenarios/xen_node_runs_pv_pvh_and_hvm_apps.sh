@@ -1,0 +1,101 @@
+# base: xen
+# all: yes
+# seconds: 420
+# memory: 2560
+# build: bin/zedbox bin/evectl bin/fetch bin/confine bin/plugin-host bin/keeper plugins/xen.so guests/xen.elf guests/xen-pv.elf guests/tiny-stay.img
+# source: tests/acceptance/node/device_config.jq
+# host: ip jq curl dnsmasq pgrep nsenter qemu-img
+# linux-guest: yes
+# The whole node on Xen: an EVE device config becomes running PV, PVH, HVM and Linux apps with disks and networks; they survive kill -9 of
+# every process of the node; restart and delete work.
+# Does not pass yet: seen on a loaded machine, all four apps run and live through kill -9; the HVM app ends, no ping, the restart is too slow.
+. /lab/lib.sh
+root=/node
+ctl() { evectl --root $root "$@"; }
+outside() { nsenter --net=/run/netns/outside -- "$@"; }
+app() { ctl apps --json | jq -r --arg name "$1" ".[] | select(.name == \$name) | $2"; }
+domids() { xl list | awk 'NR > 2 {print $1, $2}' | sort; }
+node_up() {
+    setsid zedbox node --root $root --plugin-order xen </dev/null >>/lab/out/node.log 2>&1 &
+    until_true 60 "the node answers" ctl status --quiet
+}
+node_pids() { pgrep -f '^/opt/eve/bin/(zedbox|plugin-host|fetch) |^zedbox node'; }
+at_end() {
+    [ $lab_failures -eq 0 ] && return
+    tail -n 60 /lab/out/node.log
+    ctl plugins; ctl apps; ctl volumes; ctl networks; xl list; tail -n 20 /var/log/xen/xen-hotplug.log
+}
+trap at_end EXIT
+
+# The outside: a cable to eth0 and an image server at its end.
+for module in nf_tables nft_chain_nat nf_conntrack bridge br_netfilter veth; do modprobe $module; done
+ip netns add outside
+ip link add eth0 type veth peer name out0 netns outside
+ip addr add 192.0.2.2/24 dev eth0
+ip link set eth0 up
+ip route add default via 192.0.2.1
+ip -n outside link set lo up
+ip -n outside addr add 192.0.2.1/24 dev out0
+ip -n outside link set out0 up
+mkdir -p /www
+cp /opt/eve/guests/tiny-stay.img /www/boot.raw
+truncate -s 1M /www/boot.raw
+{ printf 'DISK-OF-THE-APP-0123456789'; head -c 1048550 /dev/zero; } >/tmp/data.raw
+qemu-img convert -f raw -O qcow2 /tmp/data.raw /www/data.qcow2
+cp /tmp/data.raw /www/data.raw
+ln -sf "$(command -v dnsmasq)" /usr/sbin/dnsmasq  # where the node looks for it
+outside busybox httpd -p 192.0.2.1:8000 -h /www
+check "the node starts" node_up
+check "its plugin is Xen's" sh -c "evectl --root $root plugins --json | jq -e '.[] | select(.name == \"xen\" and .state == \"used\")'"
+
+image() { printf 'image(%d; "%s"; "%s"; "%d"; "%s")' "$1" "$2" "$(sha256sum "/www/$2" | cut -d' ' -f1)" "$(stat -c %s "/www/$2")" "$3"; }
+config() {
+    jq -n -L /opt/eve/source/tests/acceptance/node "include \"device_config\"; base(\"http://192.0.2.1:8000\") | $1
+        | .configItems += [{key: \"storage.apps.ignore.disk.check\", value: \"true\"}, {key: \"memory.apps.ignore.check\", value: \"true\"}]" >/tmp/config.json
+    ctl apply /tmp/config.json >/dev/null
+}
+with_kernel() { printf '(.apps[] | select(.displayname == "%s") | .fixedresources) += {virtualizationMode: "PV", kernel: "%s", ramdisk: "%s", memory: %d, maxmem: %d}' "$1" "$2" "$3" "$4" "$4"; }
+apps="local_network(1; \"10.11.0\"; \"eth0\") | $(image 1 boot.raw RAW) | $(image 2 data.raw RAW) | $(image 3 data.qcow2 QCOW2)
+    | vm(1; \"hvm\"; 1; 1; [allow_all]; \"\") | vm(2; \"pv\"; 2; 1; [allow_all]; \"\") | vm(3; \"pvh\"; 2; 1; [allow_all]; \"\") | vm(4; \"linux\"; 3; 1; [allow_all]; \"\")
+    | (.apps[].fixedresources) += {memory: 32768, maxmem: 32768}
+    | $(with_kernel pv /opt/eve/guests/xen-pv.elf '' 16384) | $(with_kernel pvh /opt/eve/guests/xen.elf '' 16384)
+    | $(with_kernel linux /opt/eve/guests/linux.kernel /opt/eve/guests/linux.initrd 131072)"
+config "$apps"
+for name in hvm pv pvh linux; do check "$name is RUNNING" ctl wait $name RUNNING --timeout 120; done
+xl list
+echo "all run after $(lab_uptime) s"
+console_has() { ctl app logs "$1" | grep -q -- "$2"; }
+check "hvm boots its disk" until_true 30 "its serial port" console_has hvm 'EVEMARK hello'
+check "pv is PV" until_true 20 "its console" console_has pv 'hello from PV,'
+check "pvh is PVH" until_true 20 "its console" console_has pvh 'hello from PVH,'
+check "linux reads its disk" until_true 60 "its console" console_has linux 'EVEMARK disk: DISK-OF-THE-APP'
+check "linux has an address" until_true 60 "its console" console_has linux 'EVEMARK address: 10.11.0.'
+address=$(app linux '.ips[0]')
+check "the node reports the address" grep -qE '^10\.11\.0\.' <<<"$address"
+check "linux answers pings" ping -c 2 -W 5 "$address"
+check "an interface of each is in the bridge" [ "$(ls /sys/class/net/bn1/brif | wc -l)" = 4 ]
+
+before=$(domids)
+kill -KILL $(node_pids)
+check "no process of the node is left" until_true 5 "their end" sh -c "! pidof zedbox plugin-host"
+check "the domains are untouched" [ "$(domids)" = "$before" ]
+check "linux answers pings without the node" ping -c 1 -W 5 "$address"
+check "the node starts again" node_up
+for name in hvm pv pvh linux; do check "$name is RUNNING again" ctl wait $name RUNNING --timeout 60; done
+sleep 3
+check "every domain was adopted" [ "$(domids)" = "$before" ]
+
+domid_of_pvh() { xl list | awk '$1 ~ /^00000000-0000-4000-8000-000000020003/ {print $2}'; }
+old=$(domid_of_pvh)
+check "pvh restarts" ctl app restart pvh
+another_domain() { [ -n "$(domid_of_pvh)" ] && [ "$(domid_of_pvh)" != "$old" ] && [ "$(app pvh .state)" = RUNNING ]; }
+check "pvh has another domain" until_true 60 "a new domain" another_domain
+check "the others are untouched" [ "$(domids | grep -v 000000020003)" = "$(echo "$before" | grep -v 000000020003)" ]
+
+config 'local_network(1; "10.11.0"; "eth0")'
+check "deleted apps are gone" until_true 90 "no apps" sh -c "[ \"\$(evectl --root $root apps --json)\" = '[]' ]"
+check "no domain is left in Xen" [ "$(xl list | wc -l)" = 2 ]
+check "no interface is left" [ -z "$(ls /sys/class/net/bn1/brif)" ]
+check "no device model is left" [ -z "$(pidof xen-qemu-system-i386)" ]
+kill -TERM "$(cat $root/run/zedbox.pid)"
+lab_end
