@@ -6,17 +6,21 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 namespace eve::plugins {
 namespace {
 
 constexpr int listen_backlog = 8;
 constexpr std::size_t path_max = 4096;
+constexpr int attempts_max = 10000;  // a renaming takes microseconds: so many in a row are an attack, or nothing is left of the machine
 
 Status write_all(int fd, std::string_view text, const std::string& name) {
     while (!text.empty()) {
@@ -41,6 +45,16 @@ Result<UniqueFd> sealed(UniqueFd file, const char* name) {
 UniqueFd new_memory_file(const char* name) { return UniqueFd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING)); }
 
 }  // namespace
+
+int open_resolved(int directory, const char* path, std::uint64_t flags, std::uint64_t mode, std::uint64_t resolve) {
+    open_how how{.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
+    int file = -1;
+    for (int attempt = 0; attempt < attempts_max; ++attempt) {
+        file = static_cast<int>(::syscall(SYS_openat2, directory, path, &how, sizeof how));
+        if (file >= 0 || (errno != EAGAIN && errno != EINTR)) break;
+    }
+    return file;
+}
 
 Error file_error(const std::string& what) {
     const int number = errno;

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,10 @@ namespace eve::plugins {
 
 /// An error that names what could not be done and why (errno).
 Error file_error(const std::string& what);
+
+/// openat2() that cannot lead out of `directory`: `resolve` is RESOLVE_BENEATH or RESOLVE_IN_ROOT with what else is wanted. The kernel gives up on
+/// ".." with EAGAIN whenever anything at all is renamed or mounted meanwhile: it is asked again. -1 and errno on failure. Only system calls.
+int open_resolved(int directory, const char* path, std::uint64_t flags, std::uint64_t mode, std::uint64_t resolve);
 
 /// The directory, made if it is not there.
 Result<UniqueFd> make_directory(int parent, const std::string& name);

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "common/files.hpp"
 
@@ -25,8 +24,7 @@ constexpr mode_t directory_mode = 0755;
 constexpr std::size_t components_max = 64;
 
 UniqueFd open_beneath(int rootfs, const std::string& path, std::uint64_t flags, std::uint64_t mode = 0) {
-    open_how how{.flags = flags | O_CLOEXEC, .mode = mode, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-    return UniqueFd(static_cast<int>(::syscall(SYS_openat2, rootfs, path.c_str(), &how, sizeof how)));
+    return UniqueFd(plugins::open_resolved(rootfs, path.c_str(), flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
 }
 
 std::vector<std::string_view> parts_of(std::string_view text, char between) {

@@ -14,6 +14,8 @@
 #include <cstring>
 #include <memory>
 
+#include "common/files.hpp"
+
 namespace eve::pci {
 namespace {
 
@@ -41,10 +43,7 @@ struct CloseDirectory {
 };
 
 int open_beneath(int root, const char* path, int flags) {
-    open_how how{};
-    how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-    return static_cast<int>(::syscall(SYS_openat2, root, path, &how, sizeof how));
+    return plugins::open_resolved(root, path, static_cast<std::uint64_t>(flags), 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
 Error failure(const std::string& path, int number) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <poll.h>
 
+#include <thread>
+
 #include "eve/testing/call_context.hpp"
 #include "pci_assigner.hpp"
 #include "tests/doubles/fake_sysfs.hpp"
@@ -293,6 +295,27 @@ TEST(DirectorySysfs, NamesNothingOutsideItsTree) {
     ::close(fd);
 }
 
+TEST(DirectorySysfs, ReadsThroughLinksWhileOthersRenameFiles) {
+    TempDir dir;
+    std::filesystem::create_directories(dir.string() + "/devices/a");
+    std::ofstream(dir.string() + "/devices/a/class") << "x";
+    std::filesystem::create_directories(dir.string() + "/bus");
+    std::filesystem::create_symlink("../devices/a", dir.string() + "/bus/a");
+    std::ofstream(dir.string() + "/1") << "x";
+    std::jthread renames([&](const std::stop_token& stop) {
+        const auto one = dir.string() + "/1", two = dir.string() + "/2";
+        while (!stop.stop_requested()) {
+            (void)::rename(one.c_str(), two.c_str());
+            (void)::rename(two.c_str(), one.c_str());
+        }
+    });
+    const int fd = ::open(dir.string().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    DirectorySysfs sysfs(fd);
+    int failed = 0;
+    for (int i = 0; i < 5000; ++i) failed += sysfs.text("bus/a/class") == "x" ? 0 : 1;
+    EXPECT_EQ(failed, 0);
+    ::close(fd);
+}
 TEST(DirectorySysfs, AWriteThatBlocksIsReportedAndRemembered) {
     TempDir dir;
     ASSERT_EQ(::mkfifo((dir.string() + "/unbind").c_str(), 0600), 0);  // opening it blocks until somebody reads
