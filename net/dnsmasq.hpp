@@ -26,7 +26,7 @@ public:
     std::vector<zedrouter::ItemFailure> apply(const std::vector<zedrouter::DhcpServerPlan>& desired);
     std::map<std::string, std::vector<zedrouter::SeenLease>> leases() const;
     /// The living processes, by bridge; for watching their end.
-    const std::map<std::string, Descriptor>& processes() const { return processes_; }
+    const std::map<std::string, UniqueFd>& processes() const { return processes_; }
     std::string lease_directory() const { return directory_ + "/dnsmasq.leases"; }
 
 private:
@@ -39,7 +39,7 @@ private:
     std::string lease_path(const std::string& bridge) const { return lease_directory() + "/" + bridge; }
 
     std::string directory_;
-    std::map<std::string, Descriptor> processes_;
+    std::map<std::string, UniqueFd> processes_;
 };
 
 }  // namespace eve::net

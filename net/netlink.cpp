@@ -484,7 +484,7 @@ Result<std::vector<zedrouter::ItemFailure>> Netlink::run(const std::vector<Reque
 }
 
 Result<std::unique_ptr<NetlinkEvents>> NetlinkEvents::open() {
-    Descriptor socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
+    UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
     if (!socket) return system_error(errno, "netlink");
     sockaddr_nl address{};
     address.nl_family = AF_NETLINK;

@@ -121,7 +121,7 @@ public:
         std::filesystem::create_directories(lease_directory, error);
         ::chmod(std::filesystem::path(lease_directory).parent_path().c_str(), 0755);
         ::chmod(lease_directory.c_str(), 0755);
-        inotify_ = Descriptor(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+        inotify_ = UniqueFd(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
         if (inotify_ && ::inotify_add_watch(inotify_.get(), lease_directory.c_str(), IN_MODIFY | IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE) >= 0) {
             watches_.push_back(loop_.watch(inotify_.get(), Ready::readable, [this] {
                 char buffer[4096];
@@ -134,7 +134,7 @@ public:
         }
     }
 
-    void watch_process(const std::string& bridge, Descriptor process) {
+    void watch_process(const std::string& bridge, UniqueFd process) {
         forget_process(bridge);
         auto& entry = processes_[bridge];
         entry.descriptor = std::move(process);
@@ -164,7 +164,7 @@ public:
 
 private:
     struct Process {
-        Descriptor descriptor;
+        UniqueFd descriptor;
         WatchId watch{};
     };
 
@@ -189,7 +189,7 @@ private:
     Log& log_;
     std::function<void()> changed_;
     std::unique_ptr<NetlinkEvents> events_;
-    Descriptor inotify_;
+    UniqueFd inotify_;
     std::vector<WatchId> watches_;
     std::map<std::string, Process> processes_;
     std::optional<TimerId> timer_;
@@ -208,11 +208,11 @@ void LinuxNetworkWorld::watch(std::function<void()> changed) {
 
 void LinuxNetworkWorld::watch_processes() {
     if (!watcher_) return;
-    std::vector<std::pair<std::string, std::shared_ptr<Descriptor>>> processes;
+    std::vector<std::pair<std::string, std::shared_ptr<UniqueFd>>> processes;
     std::set<std::string> bridges;
     for (const auto& [bridge, process] : dnsmasq_.processes()) {
         bridges.insert(bridge);
-        processes.emplace_back(bridge, std::make_shared<Descriptor>(::fcntl(process.get(), F_DUPFD_CLOEXEC, 3)));
+        processes.emplace_back(bridge, std::make_shared<UniqueFd>(::fcntl(process.get(), F_DUPFD_CLOEXEC, 3)));
     }
     deps_.loop.post([watcher = std::weak_ptr<Watcher>(watcher_), processes, bridges] {
         const auto alive = watcher.lock();

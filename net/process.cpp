@@ -30,24 +30,6 @@ int remaining(std::chrono::milliseconds limit, std::chrono::milliseconds spent) 
 
 }  // namespace
 
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
-    if (this != &other) {
-        if (fd_ >= 0) ::close(fd_);
-        fd_ = other.release();
-    }
-    return *this;
-}
-
-Descriptor::~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-}
-
-int Descriptor::release() {
-    const int fd = fd_;
-    fd_ = -1;
-    return fd;
-}
-
 std::string errno_text(int number) { return std::generic_category().message(number); }
 
 Error system_error(int number, const std::string& what) {
@@ -73,8 +55,8 @@ Error system_error(int number, const std::string& what) {
 Result<ProgramResult> run_program(const std::vector<std::string>& arguments, std::chrono::milliseconds limit) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return system_error(errno, "pipe");
-    Descriptor reader(ends[0]);
-    Descriptor writer(ends[1]);
+    UniqueFd reader(ends[0]);
+    UniqueFd writer(ends[1]);
 
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
@@ -102,9 +84,9 @@ Result<ProgramResult> run_program(const std::vector<std::string>& arguments, std
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     if (failed != 0) return system_error(failed, arguments.front());
-    writer = Descriptor();
+    writer = UniqueFd();
 
-    const Descriptor process(static_cast<int>(::pidfd_open(pid, 0)));
+    const UniqueFd process(static_cast<int>(::pidfd_open(pid, 0)));
     const bool ended = process ? wait_for_end(process, limit) : false;
     if (!ended) ::kill(pid, SIGKILL);  // our own unreaped child: the number cannot have been reused
     int status = 0;
@@ -120,9 +102,9 @@ Result<ProgramResult> run_program(const std::vector<std::string>& arguments, std
     return result;
 }
 
-Result<Descriptor> open_process(int pid, const std::string& program, const std::string& argument) {
+Result<UniqueFd> open_process(int pid, const std::string& program, const std::string& argument) {
     if (pid <= 0) return Error{Code::not_found, "no process"};
-    Descriptor process(static_cast<int>(::pidfd_open(pid, 0)));
+    UniqueFd process(static_cast<int>(::pidfd_open(pid, 0)));
     if (!process) return system_error(errno, "process " + std::to_string(pid));
     // The descriptor is held before the command line is read: what is read belongs to the process that is held, or to none.
     std::ifstream file("/proc/" + std::to_string(pid) + "/cmdline", std::ios::binary);
@@ -143,7 +125,7 @@ Result<Descriptor> open_process(int pid, const std::string& program, const std::
     return process;
 }
 
-bool wait_for_end(const Descriptor& process, std::chrono::milliseconds limit) {
+bool wait_for_end(const UniqueFd& process, std::chrono::milliseconds limit) {
     timespec begin{};
     ::clock_gettime(CLOCK_MONOTONIC, &begin);
     auto spent = std::chrono::milliseconds{0};
@@ -158,7 +140,7 @@ bool wait_for_end(const Descriptor& process, std::chrono::milliseconds limit) {
     }
 }
 
-Status send_signal(const Descriptor& process, int signal) {
+Status send_signal(const UniqueFd& process, int signal) {
     if (::pidfd_send_signal(process.get(), signal, nullptr, 0) == 0 || errno == ESRCH) return {};
     return system_error(errno, "signal");
 }

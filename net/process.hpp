@@ -5,28 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "core/loop/unique_fd.hpp"
 #include "eve/result.hpp"
 
 namespace eve::net {
-
-/// A descriptor that closes itself.
-class Descriptor {
-public:
-    Descriptor() = default;
-    explicit Descriptor(int fd) : fd_(fd) {}
-    Descriptor(Descriptor&& other) noexcept : fd_(other.release()) {}
-    Descriptor& operator=(Descriptor&& other) noexcept;
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    ~Descriptor();
-
-    int get() const { return fd_; }
-    explicit operator bool() const { return fd_ >= 0; }
-    int release();
-
-private:
-    int fd_ = -1;
-};
 
 struct ProgramResult {
     int exit_code = 0;   ///< 128 + signal when a signal ended it
@@ -38,13 +20,13 @@ struct ProgramResult {
 Result<ProgramResult> run_program(const std::vector<std::string>& arguments, std::chrono::milliseconds limit);
 
 /// The process `pid`, if it runs `program` and one of its arguments is `argument`; not_found otherwise.
-Result<Descriptor> open_process(int pid, const std::string& program, const std::string& argument);
+Result<UniqueFd> open_process(int pid, const std::string& program, const std::string& argument);
 
 /// Whether the process has ended, waiting for it at most `limit`. [lane]
-bool wait_for_end(const Descriptor& process, std::chrono::milliseconds limit);
+bool wait_for_end(const UniqueFd& process, std::chrono::milliseconds limit);
 
 /// Sends `signal`; a process that has ended is success.
-Status send_signal(const Descriptor& process, int signal);
+Status send_signal(const UniqueFd& process, int signal);
 
 /// What errno says, for an error's text.
 std::string errno_text(int number);

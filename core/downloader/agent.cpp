@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/downloader/plan.hpp"
+#include "core/loop/while_alive.hpp"
 #include "core/types/node.hpp"
 
 namespace eve::downloader {
@@ -49,7 +50,7 @@ Outcome try_all(Transport& transport, std::vector<Attempt> attempts, const std::
 
 }  // namespace
 
-struct Agent::Impl : std::enable_shared_from_this<Impl> {
+struct Agent::Impl : WhileAlive<Agent::Impl> {
     struct Item {
         std::optional<DownloaderConfig> config;
         DownloaderStatus status;
@@ -63,20 +64,6 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     };
 
     explicit Impl(Deps given) : deps(given) {}
-
-    /// `f`, unless the agent is gone by then.
-    template <class F>
-    auto guarded(F f) {
-        return [alive = weak_from_this(), f = std::move(f)](auto result) mutable {
-            if (alive.lock()) f(std::move(result));
-        };
-    }
-    template <class F>
-    Loop::Task guarded_task(F f) {
-        return [alive = weak_from_this(), f = std::move(f)] {
-            if (alive.lock()) f();
-        };
-    }
 
     void start() {
         auto& bus = deps.bus;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/nim/describe.hpp"
+#include "core/loop/while_alive.hpp"
 #include "core/types/network.hpp"
 
 namespace eve::nim {
@@ -17,7 +18,7 @@ constexpr auto observe_retry = 5s;
 
 }  // namespace
 
-class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
+class Agent::Impl : public WhileAlive<Agent::Impl> {
 public:
     explicit Impl(Deps deps) : deps_(deps) {}
 
@@ -32,13 +33,10 @@ public:
                                                              if (config_->Key.empty()) config_->Key = key;
                                                              report();
                                                          }});
-        deps_.links.watch([self = weak_from_this()] {
-            if (const auto agent = self.lock(); agent && !agent->stopped_) agent->observe();
-        });
+        deps_.links.watch(guarded_task([this] { observe(); }));
         observe();
     }
     void stop() {
-        stopped_ = true;
         if (timer_) deps_.loop.cancel(*timer_);
     }
 
@@ -51,9 +49,7 @@ private:
         observing_ = true;
         deps_.lanes.submit(
             lane, [&links = deps_.links](const LaneContext&) { return links.observe(); },
-            [self = weak_from_this()](Result<Observation> seen) {
-                if (const auto agent = self.lock(); agent && !agent->stopped_) agent->observed(std::move(seen));
-            });
+            guarded([this](Result<Observation> seen) { observed(std::move(seen)); }));
     }
 
     void observed(Result<Observation> seen) {
@@ -64,12 +60,10 @@ private:
         } else {
             deps_.log.write(Level::error, "interfaces.not_observed", {{"error", seen.error().what}});
             if (!timer_) {
-                timer_ = deps_.loop.after(observe_retry, [self = weak_from_this()] {
-                    const auto agent = self.lock();
-                    if (!agent || agent->stopped_) return;
-                    agent->timer_.reset();
-                    agent->observe();
-                });
+                timer_ = deps_.loop.after(observe_retry, guarded_task([this] {
+                                              timer_.reset();
+                                              observe();
+                                          }));
             }
         }
         if (std::exchange(again_, false)) observe();
@@ -91,7 +85,6 @@ private:
     }
 
     Deps deps_;
-    bool stopped_ = false;
     bool observing_ = false;
     bool again_ = false;
     std::optional<types::DevicePortConfig> config_;

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/plugin/fd.hpp"
+#include "core/loop/unique_fd.hpp"
 #include "eve/result.hpp"
 
 namespace eve::plugin {

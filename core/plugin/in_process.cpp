@@ -10,8 +10,8 @@
 #include <thread>
 #include <utility>
 
+#include "core/loop/unique_fd.hpp"
 #include "core/plugin/entry.hpp"
-#include "core/plugin/fd.hpp"
 #include "core/plugin/frame.hpp"
 #include "core/plugin/host_endpoint.hpp"
 #include "core/plugin/plugin.hpp"

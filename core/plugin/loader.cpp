@@ -1,3 +1,4 @@
+#include "core/loop/unique_fd.hpp"
 #include "core/plugin/loader.hpp"
 
 #include <errno.h>
@@ -18,7 +19,6 @@
 
 #include "core/plugin/device_clients.hpp"
 #include "core/plugin/elf.hpp"
-#include "core/plugin/fd.hpp"
 #include "core/plugin/hypervisor_client.hpp"
 #include "eve/sdk/codec.hpp"
 #include "eve/sdk/kept_process.hpp"

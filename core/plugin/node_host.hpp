@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/log/log.hpp"
-#include "core/plugin/fd.hpp"
+#include "core/loop/unique_fd.hpp"
 #include "core/plugin/spawn.hpp"
 #include "eve/host.hpp"
 #include "eve/result.hpp"

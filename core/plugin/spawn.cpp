@@ -1,3 +1,4 @@
+#include "core/loop/unique_fd.hpp"
 #include "core/plugin/spawn.hpp"
 
 #include <errno.h>
@@ -15,7 +16,6 @@
 #include <utility>
 #include <vector>
 
-#include "core/plugin/fd.hpp"
 #include "core/plugin/frame.hpp"
 #include "eve/sdk/kept_process.hpp"
 

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "core/loop/while_alive.hpp"
 #include "core/types/node.hpp"
 #include "core/types/volume.hpp"
 
@@ -28,7 +29,7 @@ std::string lower(std::string text) {
 
 }  // namespace
 
-struct Agent::Impl : std::enable_shared_from_this<Impl> {
+struct Agent::Impl : WhileAlive<Agent::Impl> {
     /// One digest that is being looked after: what is asked for, what is so, and whether a job is under way.
     struct Item {
         std::optional<VerifyImageConfig> config;
@@ -38,20 +39,6 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
     };
 
     explicit Impl(Deps given) : deps(given) {}
-
-    /// `f`, unless the agent is gone by then.
-    template <class F>
-    auto guarded(F f) {
-        return [alive = weak_from_this(), f = std::move(f)](auto result) mutable {
-            if (alive.lock()) f(std::move(result));
-        };
-    }
-    template <class F>
-    Loop::Task guarded_task(F f) {
-        return [alive = weak_from_this(), f = std::move(f)] {
-            if (alive.lock()) f();
-        };
-    }
 
     void start() {
         statuses = deps.bus.publish<VerifyImageStatus>({.agent = "verifier"});

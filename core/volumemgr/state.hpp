@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/loop/while_alive.hpp"
 #include "core/types/config_items.hpp"
 #include "core/types/domain.hpp"
 #include "core/types/node.hpp"
@@ -55,22 +56,8 @@ struct Volume {
     unsigned destroy_failures = 0;
 };
 
-struct Agent::Impl : std::enable_shared_from_this<Impl> {
+struct Agent::Impl : WhileAlive<Agent::Impl> {
     explicit Impl(Deps given) : deps(given) {}
-
-    /// `f`, unless the agent is gone by then.
-    template <class F>
-    auto guarded(F f) {
-        return [alive = weak_from_this(), f = std::move(f)](auto result) mutable {
-            if (alive.lock()) f(std::move(result));
-        };
-    }
-    template <class F>
-    Loop::Task guarded_task(F f) {
-        return [alive = weak_from_this(), f = std::move(f)] {
-            if (alive.lock()) f();
-        };
-    }
 
     // agent.cpp
     void start();

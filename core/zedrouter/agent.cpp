@@ -2,13 +2,9 @@
 
 #include <algorithm>
 #include <limits>
-#include <optional>
-#include <set>
 #include <utility>
 
-#include "core/types/config_items.hpp"
-#include "core/types/node.hpp"
-#include "core/zedrouter/state.hpp"
+#include "core/zedrouter/agent_impl.hpp"
 
 namespace eve::zedrouter {
 namespace {
@@ -16,14 +12,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr const char* agent_name = "zedrouter";
-constexpr const char* lane = "zedrouter.network";
 constexpr auto error_retry = 60s;            ///< EVE's: apps in error are tried again
-constexpr auto first_backoff = 1s;           ///< after an apply that failed in part or whole
-constexpr auto backoff_max = 60s;
-constexpr auto lease_retention = 5min;       ///< a lease that vanished from the file is believed this long
 constexpr auto number_retention = 5min;      ///< numbers reserved for apps of an earlier life
 constexpr auto adoption_wait = 60s;          ///< how long what an earlier life built waits for its configs
-constexpr auto apply_limit = 30s;
 
 const char* const app_number_type = "appNum";
 const char* const bridge_number_type = "bridgeNum";
@@ -41,102 +32,10 @@ bool stood(const types::NetworkInstanceStatus& status) {
 
 }  // namespace
 
-class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
-public:
-    explicit Impl(Deps deps)
-        : deps_(std::move(deps)),
-          app_numbers_(app_range, [this](const auto& key, const auto* entry) { store_number(key, entry, app_number_type); }),
-          bridge_numbers_(bridge_range, [this](const auto& key, const auto* entry) { store_number(key, entry, bridge_number_type); }) {}
-
-    void start();
-    void stop() {
-        stopped_ = true;
-        for (const auto& timer : {retry_timer_, error_timer_, lease_timer_, adoption_timer_, collect_timer_})
-            if (timer) deps_.loop.cancel(*timer);
-    }
-
-private:
-    template <class Method> auto guarded(Method method) {
-        return [self = weak_from_this(), method] {
-            if (const auto agent = self.lock(); agent && !agent->stopped_) method(*agent);
-        };
-    }
-
-    void load();
-    void subscribe_configs();
-    void on_instance(const types::NetworkInstanceConfig& config);
-    void on_instance_gone(const std::string& key);
-    void on_app(const types::AppNetworkConfig& config, const std::string& controller);
-    void on_app_gone(const std::string& key, const std::string& controller);
-    void store_number(const std::string& key, const NumberEntry* entry, const char* type);
-    NumberAllocator& interface_numbers(const types::Uuid& instance);
-    MacGenerator mac_generator(const types::Uuid& app);
-
-    void schedule();
-    void reconcile();
-    bool adopted();
-    void adopt_deleted();
-    void observe();
-    void note_leases();
-    void apply(Plan plan);
-    void applied(const HostNetwork& network, const std::map<types::Uuid, types::AppNetworkConfig>& configs, const std::set<types::Uuid>& instances,
-                 Result<std::vector<ItemFailure>> result);
-    void note_in_force();
-    void note_effective(const std::map<types::Uuid, types::AppNetworkConfig>& configs, const std::set<types::Uuid>& instances);
-    void note_failures(const std::vector<ItemFailure>& failures);
-    void retry_later();
-    void publish();
-    void log_refused(const std::vector<std::string>& refused);
-
-    Deps deps_;
-    bool stopped_ = false;
-    bool scheduled_ = false;
-    bool configs_subscribed_ = false;
-    bool observed_ = false;
-    bool observing_ = false;
-    bool observe_again_ = false;
-    bool applying_ = false;
-    bool adoption_over_ = false;
-    bool deleted_adopted_ = false;
-    bool collected_ = false;
-    std::uint64_t arrivals_ = 0;
-    types::ConfigItems items_;
-    bool items_known_ = false;
-    bool ports_known_ = false;
-    std::set<types::Uuid> expected_instances_;  ///< were active in an earlier life
-    std::set<types::Uuid> expected_apps_;
-    types::Time started_;
-    Tables tables_;
-    NumberAllocator app_numbers_;
-    NumberAllocator bridge_numbers_;
-    std::map<types::Uuid, NumberAllocator> interface_numbers_;
-    std::optional<HostNetwork> attempted_;  ///< the last plan that was applied, well or not
-    bool attempt_good_ = false;
-    std::string last_drift_;
-    std::uint64_t applies_ = 0;     ///< that have ended
-    std::uint64_t seen_after_ = 0;  ///< how many of them the last look came after
-    std::string apply_error_;
-    std::map<std::string, std::string> failures_;  ///< by owner
-    std::vector<std::string> refused_;
-    std::chrono::nanoseconds backoff_ = first_backoff;
-    std::optional<TimerId> retry_timer_;
-    std::optional<TimerId> error_timer_;
-    std::optional<TimerId> lease_timer_;
-    std::optional<TimerId> adoption_timer_;
-    std::optional<TimerId> collect_timer_;
-
-    std::unique_ptr<Publication<types::AppNetworkStatus>> pub_apps_;
-    std::unique_ptr<Publication<types::NetworkInstanceStatus>> pub_instances_;
-    std::unique_ptr<Publication<types::UuidToNum>> pub_numbers_;
-    std::unique_ptr<Publication<types::AppInterfaceToNum>> pub_interface_numbers_;
-    std::unique_ptr<Publication<types::AppMACGenerator>> pub_generators_;
-    std::unique_ptr<Subscription<types::ConfigItemValueMap>> sub_items_;
-    std::unique_ptr<Subscription<types::OnboardingStatus>> sub_onboarding_;
-    std::unique_ptr<Subscription<types::DeviceNetworkStatus>> sub_ports_;
-    std::unique_ptr<Subscription<types::NetworkInstanceConfig>> sub_instances_;
-    std::unique_ptr<Subscription<types::AppNetworkConfig>> sub_apps_;
-    std::unique_ptr<Subscription<types::AppNetworkConfig>> sub_apps_of_zedagent_;
-};
+Agent::Impl::Impl(Deps deps)
+    : deps_(std::move(deps)),
+      app_numbers_(app_range, [this](const auto& key, const auto* entry) { store_number(key, entry, app_number_type); }),
+      bridge_numbers_(bridge_range, [this](const auto& key, const auto* entry) { store_number(key, entry, bridge_number_type); }) {}
 
 void Agent::Impl::start() {
     started_ = deps_.loop.clock().wall_now();
@@ -165,7 +64,7 @@ void Agent::Impl::start() {
                                                                        subscribe_configs();
                                                                        schedule();
                                                                    }});
-    deps_.network.watch(guarded([](Impl& agent) { agent.observe(); }));
+    deps_.network.watch(guarded_task([this] { observe(); }));
     observe();
 }
 
@@ -189,10 +88,10 @@ void Agent::Impl::load() {
 void Agent::Impl::subscribe_configs() {
     if (configs_subscribed_ || !items_known_ || tables_.device.is_nil()) return;
     configs_subscribed_ = true;
-    adoption_timer_ = deps_.loop.after(adoption_wait, guarded([](Impl& agent) {
-        agent.adoption_timer_.reset();
-        agent.adoption_over_ = true;
-        agent.schedule();
+    adoption_timer_ = deps_.loop.after(adoption_wait, guarded_task([this] {
+        adoption_timer_.reset();
+        adoption_over_ = true;
+        schedule();
     }));
     sub_ports_ = deps_.bus.subscribe<types::DeviceNetworkStatus>({.agent = "nim"}, {.created = [this](const std::string& key, const auto& now) {
         if (key != "global") return;
@@ -261,16 +160,16 @@ void Agent::Impl::on_app(const types::AppNetworkConfig& config, const std::strin
         if (app.first) app.applied = config;
         app.status.UUIDandVersion = config.UUIDandVersion;
         if (!collected_ && !collect_timer_) {
-            collect_timer_ = deps_.loop.after(number_retention, guarded([](Impl& agent) {
-                agent.collect_timer_.reset();
-                agent.collected_ = true;
-                agent.app_numbers_.collect(agent.started_);
-                agent.bridge_numbers_.collect(agent.started_);
-                for (auto& [instance, numbers] : agent.interface_numbers_) numbers.collect(agent.started_);
+            collect_timer_ = deps_.loop.after(number_retention, guarded_task([this] {
+                collect_timer_.reset();
+                collected_ = true;
+                app_numbers_.collect(started_);
+                bridge_numbers_.collect(started_);
+                for (auto& [instance, numbers] : interface_numbers_) numbers.collect(started_);
                 std::vector<std::string> gone;
-                for (const auto& [key, record] : agent.pub_generators_->items())
-                    if (!agent.tables_.apps.contains(record->UUID)) gone.push_back(key);
-                for (const auto& key : gone) (void)agent.pub_generators_->unpublish(key);  // it is there
+                for (const auto& [key, record] : pub_generators_->items())
+                    if (!tables_.apps.contains(record->UUID)) gone.push_back(key);
+                for (const auto& key : gone) (void)pub_generators_->unpublish(key);  // it is there
             }));
         }
     }
@@ -346,57 +245,12 @@ MacGenerator Agent::Impl::mac_generator(const types::Uuid& app) {
     return generator;
 }
 
-void Agent::Impl::observe() {
-    if (observing_) {
-        observe_again_ = true;
-        return;
-    }
-    observing_ = true;
-    deps_.lanes.submit(
-        lane, [&network = deps_.network](const LaneContext&) { return network.observe(); },
-        [self = weak_from_this(), applies = applies_](Result<HostObservation> seen) {
-            const auto agent = self.lock();
-            if (!agent || agent->stopped_) return;
-            agent->observing_ = false;
-            if (seen) {
-                agent->seen_after_ = applies;
-                agent->tables_.seen = std::move(*seen);
-                agent->observed_ = true;
-                agent->note_leases();
-                agent->schedule();
-            } else {
-                agent->deps_.log.write(Level::error, "network.not_observed", {{"error", seen.error().what}});
-                agent->retry_later();
-            }
-            if (std::exchange(agent->observe_again_, false)) agent->observe();
-        });
-}
-
-void Agent::Impl::note_leases() {
-    const auto now = deps_.loop.now();
-    std::size_t present = 0;
-    for (const auto& [bridge, leases] : tables_.seen.leases) {
-        for (const auto& lease : leases) {
-            tables_.leases[lease.host_name + " " + lease.mac] = {.address = lease.address, .last_seen = now};
-            ++present;
-        }
-    }
-    std::erase_if(tables_.leases, [&](const auto& item) { return now - item.second.last_seen > lease_retention; });
-    if (tables_.leases.size() > present && !lease_timer_) {
-        lease_timer_ = deps_.loop.after(lease_retention + 1s, guarded([](Impl& agent) {
-            agent.lease_timer_.reset();
-            agent.note_leases();
-            agent.schedule();
-        }));
-    }
-}
-
 void Agent::Impl::schedule() {
-    if (scheduled_ || stopped_) return;
+    if (scheduled_) return;
     scheduled_ = true;
-    deps_.loop.post(guarded([](Impl& agent) {
-        agent.scheduled_ = false;
-        agent.reconcile();
+    deps_.loop.post(guarded_task([this] {
+        scheduled_ = false;
+        reconcile();
     }));
 }
 
@@ -464,109 +318,6 @@ void Agent::Impl::reconcile() {
     apply(std::move(plan));
 }
 
-void Agent::Impl::apply(Plan plan) {
-    applying_ = true;
-    std::set<types::Uuid> instances;
-    std::map<types::Uuid, types::AppNetworkConfig> configs;
-    for (const auto& [uuid, instance] : tables_.instances)
-        if (instance.wanted) instances.insert(uuid);
-    for (const auto& [uuid, app] : tables_.apps)
-        if (app.wanted) configs[uuid] = types::has_error(app.status) ? app.applied : app.config;
-    auto network = std::make_shared<const HostNetwork>(std::move(plan.network));
-    deps_.lanes.submit(
-        lane, [&world = deps_.network, network](const LaneContext&) { return world.apply(*network); },
-        [self = weak_from_this(), network, configs = std::move(configs), instances = std::move(instances)](Result<std::vector<ItemFailure>> result) {
-            if (const auto agent = self.lock(); agent && !agent->stopped_) agent->applied(*network, configs, instances, std::move(result));
-        },
-        {.time_limit = apply_limit});
-}
-
-void Agent::Impl::applied(const HostNetwork& network, const std::map<types::Uuid, types::AppNetworkConfig>& configs,
-                          const std::set<types::Uuid>& instances, Result<std::vector<ItemFailure>> result) {
-    applying_ = false;
-    ++applies_;
-    attempted_ = network;
-    attempt_good_ = result && result->empty();
-    if (!result) {
-        apply_error_ = result.error().what;
-        deps_.log.write(Level::error, "network.not_applied", {{"error", result.error().what}, {"hint", result.error().hint}});
-        failures_.clear();
-        retry_later();
-        schedule();
-        return;
-    }
-    apply_error_.clear();
-    note_failures(*result);
-    if (!result->empty()) retry_later();
-    note_effective(configs, instances);
-    observe();  // the interfaces' numbers
-    schedule();
-}
-
-/// What is wanted needs no more than what is there: apps without interfaces, a new version of the same.
-void Agent::Impl::note_in_force() {
-    std::set<types::Uuid> instances;
-    std::map<types::Uuid, types::AppNetworkConfig> configs;
-    for (const auto& [uuid, instance] : tables_.instances)
-        if (instance.wanted) instances.insert(uuid);
-    for (const auto& [uuid, app] : tables_.apps)
-        if (app.wanted) configs[uuid] = types::has_error(app.status) ? app.applied : app.config;
-    note_effective(configs, instances);
-}
-
-void Agent::Impl::note_effective(const std::map<types::Uuid, types::AppNetworkConfig>& configs, const std::set<types::Uuid>& instances) {
-    bool changed = false;
-    for (auto& [uuid, instance] : tables_.instances) {
-        const bool now = instances.contains(uuid);
-        changed = changed || now != instance.effective;
-        if (now != instance.effective) {
-            deps_.log.write(Level::info, now ? "network_instance.activated" : "network_instance.deactivated",
-                            {{"network_instance", uuid.to_string()}, {"bridge", instance.status.BridgeName}});
-        }
-        instance.effective = now;
-    }
-    for (auto& [uuid, app] : tables_.apps) {
-        const auto found = configs.find(uuid);
-        const bool now = found != configs.end();
-        changed = changed || now != app.effective;
-        if (now != app.effective)
-            deps_.log.write(Level::info, now ? "app_network.activated" : "app_network.deactivated",
-                            {{"app", uuid.to_string()}, {"number", app.status.AppNum}});
-        app.effective = now;
-        if (now) app.applied = found->second;
-    }
-    if (changed) schedule();  // apps may have waited for it
-}
-
-void Agent::Impl::note_failures(const std::vector<ItemFailure>& failures) {
-    std::map<std::string, std::string> now;
-    for (const auto& failure : failures) {
-        auto& text = now[failure.owner];
-        text += (text.empty() ? "failed items: " : "; ") + failure.item + " (" + failure.error.what +
-                (failure.error.hint.empty() ? "" : "; " + failure.error.hint) + ")";
-        if (!failures_.contains(failure.owner))
-            deps_.log.write(Level::warn, "network.item_failed",
-                            {{"owner", failure.owner}, {"item", failure.item}, {"error", failure.error.what}, {"hint", failure.error.hint}});
-    }
-    failures_ = std::move(now);
-}
-
-void Agent::Impl::retry_later() {
-    if (retry_timer_) return;
-    retry_timer_ = deps_.loop.after(backoff_, guarded([](Impl& agent) {
-        agent.retry_timer_.reset();
-        if (!agent.observed_) agent.observe();
-        agent.schedule();
-    }));
-    backoff_ = std::min<std::chrono::nanoseconds>(backoff_ * 2, backoff_max);
-}
-
-void Agent::Impl::log_refused(const std::vector<std::string>& refused) {
-    for (const auto& text : refused)
-        if (std::find(refused_.begin(), refused_.end(), text) == refused_.end()) deps_.log.write(Level::warn, "acl.refused", {{"rule", text}});
-    refused_ = refused;
-}
-
 void Agent::Impl::publish() {
     for (auto at = tables_.instances.begin(); at != tables_.instances.end();) {
         auto& [uuid, instance] = *at;
@@ -632,9 +383,9 @@ void Agent::Impl::publish() {
         if (!tables_.apps.contains(types::Uuid::parse_or_nil(key))) stale.push_back(key);
     for (const auto& key : stale) (void)pub_apps_->unpublish(key);  // it is there
     if (errors && !error_timer_) {
-        error_timer_ = deps_.loop.after(error_retry, guarded([](Impl& agent) {
-            agent.error_timer_.reset();
-            agent.schedule();
+        error_timer_ = deps_.loop.after(error_retry, guarded_task([this] {
+            error_timer_.reset();
+            schedule();
         }));
     }
 }

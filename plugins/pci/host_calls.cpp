@@ -21,22 +21,12 @@
 #include <memory>
 #include <vector>
 
+#include "common/unique_fd.hpp"
+
 namespace eve::pci {
 namespace {
 
-class Descriptor {
-public:
-    explicit Descriptor(int fd) : fd_(fd) {}
-    ~Descriptor() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    int get() const { return fd_; }
-
-private:
-    int fd_;
-};
+using plugins::UniqueFd;
 
 struct CloseDirectory {
     void operator()(DIR* directory) const { ::closedir(directory); }
@@ -101,7 +91,7 @@ public:
     void close(std::size_t at) { reinterpret_cast<rtattr*>(bytes_.data() + at)->rta_len = static_cast<std::uint16_t>(bytes_.size() - at); }
 
     Status send(const std::string& what) {
-        const Descriptor socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+        const UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
         if (socket.get() < 0) return error(what, errno);
         reinterpret_cast<nlmsghdr*>(bytes_.data())->nlmsg_len = static_cast<std::uint32_t>(bytes_.size());
         if (::send(socket.get(), bytes_.data(), bytes_.size(), 0) < 0) return error(what, errno);
@@ -138,7 +128,7 @@ Result<int> index_of(const std::string& interface) {
 std::map<std::string, std::string> DeviceVfio::holders() { return processes_with_groups(directory_); }
 
 bool DeviceVfio::busy(const std::string& group) {
-    const Descriptor opened(::open((directory_ + "/" + group).c_str(), O_RDWR | O_CLOEXEC));
+    const UniqueFd opened(::open((directory_ + "/" + group).c_str(), O_RDWR | O_CLOEXEC));
     return opened.get() < 0 && errno == EBUSY;
 }
 
@@ -147,9 +137,9 @@ Status DeviceVfio::try_out(const std::string& group) {
         return Error{.code = Code::failed_precondition, .what = std::move(what), .hint = std::move(hint)};
     };
     const auto file = directory_ + "/" + group;
-    const Descriptor opened(::open(file.c_str(), O_RDWR | O_CLOEXEC));
+    const UniqueFd opened(::open(file.c_str(), O_RDWR | O_CLOEXEC));
     if (opened.get() < 0) return lacks(file + ": " + std::strerror(errno), "the kernel makes it when a device of the group is bound to vfio-pci");
-    const Descriptor container(::open((directory_ + "/vfio").c_str(), O_RDWR | O_CLOEXEC));
+    const UniqueFd container(::open((directory_ + "/vfio").c_str(), O_RDWR | O_CLOEXEC));
     if (container.get() < 0) return lacks(directory_ + "/vfio: " + std::strerror(errno), "modprobe vfio");
     vfio_group_status status{};
     status.argsz = sizeof status;

@@ -19,24 +19,11 @@
 namespace eve::pci {
 namespace {
 
+using plugins::UniqueFd;
+
 constexpr std::size_t file_size_max = 64U << 10;
 constexpr std::size_t names_max = 65536;
 constexpr std::size_t blocked_max = 64;
-
-class Descriptor {
-public:
-    explicit Descriptor(int fd) : fd_(fd) {}
-    ~Descriptor() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    int get() const { return fd_; }
-    int take() { return std::exchange(fd_, -1); }
-
-private:
-    int fd_;
-};
 
 struct CloseDirectory {
     void operator()(DIR* directory) const { ::closedir(directory); }
@@ -71,7 +58,7 @@ std::string Sysfs::link_name(const std::string& path) {
 std::string Sysfs::text(const std::string& path) { return read(path).value_or({}); }
 
 Result<std::string> DirectorySysfs::read(const std::string& path) {
-    const Descriptor file(open_beneath(root_, path.c_str(), O_RDONLY));
+    const UniqueFd file(open_beneath(root_, path.c_str(), O_RDONLY));
     if (file.get() < 0) return failure(path, errno);
     std::string text;
     std::array<char, 4096> buffer{};
@@ -97,7 +84,7 @@ Status DirectorySysfs::write(const std::string& path, const std::string& text, s
         if (file < 0) ::_exit(errno & 0x7f);
         ::_exit(::write(file, text.data(), text.size()) < 0 ? errno & 0x7f : 0);
     }
-    const Descriptor watch(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+    const UniqueFd watch(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
     pollfd ended{.fd = watch.get(), .events = POLLIN, .revents = 0};
     if (watch.get() >= 0 && ::poll(&ended, 1, static_cast<int>(limit.count())) == 0) {
         blocked_[path] = child;
@@ -117,7 +104,7 @@ bool DirectorySysfs::pending(const std::string& path) {
 }
 
 Result<std::string> DirectorySysfs::target(const std::string& path) {
-    const Descriptor link(open_beneath(root_, path.c_str(), O_PATH | O_NOFOLLOW));
+    const UniqueFd link(open_beneath(root_, path.c_str(), O_PATH | O_NOFOLLOW));
     if (link.get() < 0) return failure(path, errno);
     std::array<char, 4096> buffer{};
     const auto size = ::readlinkat(link.get(), "", buffer.data(), buffer.size());
@@ -127,11 +114,11 @@ Result<std::string> DirectorySysfs::target(const std::string& path) {
 
 std::vector<std::string> DirectorySysfs::names(const std::string& path) {
     std::vector<std::string> found;
-    Descriptor directory(open_beneath(root_, path.c_str(), O_RDONLY | O_DIRECTORY));
+    UniqueFd directory(open_beneath(root_, path.c_str(), O_RDONLY | O_DIRECTORY));
     if (directory.get() < 0) return found;
     const std::unique_ptr<DIR, CloseDirectory> entries(::fdopendir(directory.get()));
     if (!entries) return found;
-    directory.take();
+    directory.release();
     while (const dirent* entry = ::readdir(entries.get())) {
         const std::string name = entry->d_name;
         if (name != "." && name != ".." && found.size() < names_max) found.push_back(name);
@@ -141,7 +128,7 @@ std::vector<std::string> DirectorySysfs::names(const std::string& path) {
 }
 
 bool DirectorySysfs::exists(const std::string& path) {
-    const Descriptor file(open_beneath(root_, path.c_str(), O_PATH));
+    const UniqueFd file(open_beneath(root_, path.c_str(), O_PATH));
     return file.get() >= 0;
 }
 
