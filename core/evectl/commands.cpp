@@ -14,7 +14,10 @@
 
 #include "core/evectl/adapters.hpp"
 #include "core/evectl/console.hpp"
+#include "core/evectl/exec.hpp"
+#include "core/evectl/progress.hpp"
 #include "core/evectl/report.hpp"
+#include "core/evectl/terminal.hpp"
 #include "core/evectl/watch.hpp"
 #include "core/loop/asio_loop.hpp"
 #include "core/types/app.hpp"
@@ -30,6 +33,8 @@ namespace eve::evectl {
 namespace {
 
 constexpr int done = 0, failed = 1, usage = 2, timed_out = 3;
+constexpr std::size_t bars_max = 12;           // as many lines at most for what is on its way
+constexpr std::size_t columns_default = 79;
 constexpr std::size_t tail_bytes = std::size_t{64} << 10;
 
 int complain(const Error& error) {
@@ -79,14 +84,23 @@ public:
         if (!gone && !is_state_name(state)) return wrong_usage("'" + state + "' is no state of EVE's (RUNNING, HALTED, BROKEN, ...) and not GONE");
         DirectoryWatch watch({node_.directory<types::AppInstanceStatus>("zedmanager"), node_.directory<types::AppNetworkStatus>("zedrouter"),
                               node_.directory<types::DomainStatus>("domainmgr"), node_.directory<types::VolumeStatus>("volumemgr"),
-                              node_.directory<types::VolumeRefStatus>("volumemgr")});
+                              node_.directory<types::VolumeRefStatus>("volumemgr"), node_.directory<types::BlobStatus>("volumemgr")});
         const Instant deadline = clock_.now() + call_.timeout;
         std::string shown;
+        BlobRates rates;
         for (;;) {
             const auto app = find_app(node_, wanted);
             if (!app && app.error().code == Code::invalid_argument) return complain(app.error());
             const AppProgress progress = app ? app_progress(node_, *app) : AppProgress{.line = "not known to the node"};
-            if (progress.line != shown) say(shown = progress.line);
+            std::vector<BlobProgress> blobs;
+            if (app && !call_.quiet && (call_.json || call_.terminal)) {
+                blobs = blobs_of(node_, *app);
+                rates.see(blobs, clock_.now());
+            }
+            std::string now = call_.json ? progress_json(progress, blobs) : progress.line;
+            if (call_.terminal && !call_.json)
+                for (const auto& bar : progress_bars(blobs, columns(), bars_max)) now += "\n" + bar;
+            if (now != shown) say(shown = std::move(now));
             if (gone ? !app : progress.state == state) return end_line(done);
             const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - clock_.now());
             if (left.count() <= 0) {
@@ -125,6 +139,13 @@ public:
         return finish(attach_console(console.socket));
     }
 
+    int exec(const AppName& app, std::vector<std::string> argv) {
+        const auto code = run_exec({.socket = node_.root().path("/run/domainmgr/exec.sock"), .app = app.uuid, .argv = std::move(argv)});
+        if (code) return *code;
+        complain(code.error());
+        return exec_failed;
+    }
+
     int logs(const AppName& app) {
         const auto console = app_console(node_, app);
         if (console.log.empty())
@@ -153,12 +174,23 @@ public:
 private:
     int finish(const Status& status) { return status ? done : complain(status.error()); }
 
-    void say(const std::string& line) {
-        if (call_.quiet || call_.json) return;
-        if (call_.terminal) std::printf("\r\033[K%s", line.c_str());
-        else std::printf("%s\n", line.c_str());
+    /// In a terminal the lines take the place of those that were said before.
+    void say(const std::string& lines) {
+        if (call_.quiet) return;
+        if (call_.terminal && !call_.json) {
+            std::printf("\r");
+            if (lines_ > 1) std::printf("\033[%zuA", lines_ - 1);
+            std::printf("\033[J%s", lines.c_str());
+            lines_ = 1 + static_cast<std::size_t>(std::count(lines.begin(), lines.end(), '\n'));
+        } else {
+            std::printf("%s\n", lines.c_str());
+        }
         std::fflush(stdout);
-        in_line_ = call_.terminal;
+        in_line_ = call_.terminal && !call_.json;
+    }
+    static std::size_t columns() {
+        const auto size = terminal_size();
+        return size.ws_col == 0 ? columns_default : size.ws_col - 1U;
     }
     int end_line(int code) {
         if (std::exchange(in_line_, false)) std::printf("\n");
@@ -194,6 +226,7 @@ private:
     SystemClock clock_;
     NodeFiles node_;
     bool in_line_ = false;
+    std::size_t lines_ = 0;  ///< said last in a terminal
 };
 
 }  // namespace
@@ -222,6 +255,11 @@ int run(const Invocation& call) {
     if (is({"app", "restart"}, 3)) return session.with_app(words[2], [&](const AppName& app) { return session.restart(app); });
     if (is({"app", "console"}, 3)) return session.with_app(words[2], [&](const AppName& app) { return session.console(app); });
     if (is({"app", "logs"}, 3)) return session.with_app(words[2], [&](const AppName& app) { return session.logs(app); });
+
+    if (count >= 4 && words[0] == "app" && words[1] == "exec") {
+        const auto code = session.with_app(words[2], [&](const AppName& app) { return session.exec(app, {words.begin() + 3, words.end()}); });
+        return code == failed && !find_app(session.node(), words[2]) ? exec_failed : code;
+    }
 
     std::string line;
     for (const auto& word : words) line += (line.empty() ? "" : " ") + word;

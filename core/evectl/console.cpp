@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <array>
@@ -16,31 +15,13 @@
 #include <filesystem>
 #include <vector>
 
+#include "core/evectl/terminal.hpp"
 #include "core/evectl/watch.hpp"
 
 namespace eve::evectl {
 namespace {
 
 constexpr char escape_key = 0x1d;  // Ctrl-]
-
-class RawTerminal {
-public:
-    RawTerminal() : raw_(isatty(STDIN_FILENO) == 1 && tcgetattr(STDIN_FILENO, &before_) == 0) {
-        if (!raw_) return;
-        termios raw = before_;
-        cfmakeraw(&raw);
-        tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-    }
-    ~RawTerminal() {
-        if (raw_) tcsetattr(STDIN_FILENO, TCSANOW, &before_);
-    }
-    RawTerminal(const RawTerminal&) = delete;
-    RawTerminal& operator=(const RawTerminal&) = delete;
-
-private:
-    termios before_{};
-    bool raw_;
-};
 
 /// A socket's path may be longer than sun_path: connect through its directory's descriptor.
 int connect_to(int directory, const std::filesystem::path& path) {
@@ -75,17 +56,6 @@ int claim_console(int directory) {
     close(fd);
     errno = failure;
     return -1;
-}
-
-bool write_all(int fd, const char* data, std::size_t size) {
-    while (size > 0) {
-        const ssize_t written = write(fd, data, size);
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0) return false;
-        data += written;
-        size -= static_cast<std::size_t>(written);
-    }
-    return true;
 }
 
 }  // namespace

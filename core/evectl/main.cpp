@@ -28,8 +28,10 @@ constexpr const char* usage = R"(usage: evectl [--root DIR] [--json] COMMAND
   app show APP                      one app in full
   app restart APP                   restart it, volumes kept
   app console APP                   its console; Ctrl-] leaves
+  app exec APP -- CMD...            runs CMD in it, where its plugin can (containers); on a terminal with one. Ends with CMD's exit code; 125: not run
   app logs APP [--follow]           what it printed on its console
-  wait APP STATE [--timeout SEC]    until the app is in EVE's state (RUNNING, HALTED, ...) or GONE; shows progress
+  wait APP STATE [--timeout SEC]    until the app is in EVE's state (RUNNING, HALTED, ...) or GONE; shows progress: in a terminal a bar with
+                                    its rate for each layer that comes, with --json a line for each change
   volumes | images | networks | ports | plugins
   adapters                          the devices apps may ask for: who has each, and why one cannot be assigned
   adapters plan APP                 what APP would get and what would be bound for it; nothing is touched

@@ -94,6 +94,10 @@ Status UsbClient::unplug(const CallContext& call, const UsbAttachment& device) {
     return Caller{plugin_, methods_, ids_}.tell("usb/1.unplug", call, device);
 }
 
+Result<ExecStarted> ExecClient::exec(const CallContext& call, const ExecRequest& request) {
+    return Caller{plugin_, methods_, ids_}.ask<ExecStarted>("exec/1.exec", call, request);
+}
+
 Result<Description> describe_any(Plugin& plugin, const CallContext& call) {
     std::atomic<std::uint64_t> ids{0};
     return Caller{plugin, {}, ids}.ask<Description>(first_interface(plugin.identity()) + ".describe", call, Empty{});

@@ -1,5 +1,5 @@
 #pragma once
-// eve::Pci, eve::Board and eve::Usb as domainmgr has them: each method is one call through the C boundary to a plugin, as with HypervisorClient.
+// eve::Pci, eve::Board, eve::Usb and eve::Exec as the node has them: each method is one call through the C boundary to a plugin, as with HypervisorClient.
 
 #include <atomic>
 #include <cstdint>
@@ -9,6 +9,7 @@
 
 #include "core/plugin/plugin.hpp"
 #include "eve/board.hpp"
+#include "eve/exec.hpp"
 #include "eve/pci.hpp"
 #include "eve/usb.hpp"
 
@@ -63,6 +64,18 @@ public:
     UsbClient(Plugin& plugin, std::vector<std::string> methods) : plugin_(plugin), methods_(std::move(methods)) {}
     Status plug(const CallContext& call, const UsbAttachment& device) override;
     Status unplug(const CallContext& call, const UsbAttachment& device) override;
+
+private:
+    Plugin& plugin_;
+    std::vector<std::string> methods_;
+    std::atomic<std::uint64_t> ids_{0};
+};
+
+/// The exec/1 part of a hypervisor's plugin, which declared `methods`. Borrows the plugin.
+class ExecClient final : public Exec {
+public:
+    ExecClient(Plugin& plugin, std::vector<std::string> methods) : plugin_(plugin), methods_(std::move(methods)) {}
+    Result<ExecStarted> exec(const CallContext& call, const ExecRequest& request) override;
 
 private:
     Plugin& plugin_;

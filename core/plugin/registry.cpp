@@ -55,6 +55,7 @@ struct Registry::Entry {
     std::unique_ptr<Plugin> plugin;            // before the host it uses
     std::unique_ptr<HypervisorClient> client;  // before the plugin it uses, as the others
     std::unique_ptr<UsbClient> usb;
+    std::unique_ptr<ExecClient> exec;
     std::unique_ptr<PciClient> pci;
     std::unique_ptr<BoardClient> board;
 };
@@ -205,6 +206,8 @@ Status Registry::use(Entry& entry) {
     if (auto done = connect("board/1", entry.board, &BoardClient::connect); !done) return done;
     if (entry.client && serves(entry.seen.identity, "usb/1"))
         entry.usb = std::make_unique<UsbClient>(*entry.plugin, entry.client->description().methods);
+    if (entry.client && serves(entry.seen.identity, "exec/1"))
+        entry.exec = std::make_unique<ExecClient>(*entry.plugin, entry.client->description().methods);
     return {};
 }
 
@@ -225,7 +228,8 @@ std::vector<Registry::Used> Registry::used() const {
                            .hypervisor = entry->client.get(),
                            .description = &entry->client->description(),
                            .probe = entry->seen.probe,
-                           .usb = entry->usb.get()});
+                           .usb = entry->usb.get(),
+                           .exec = entry->exec.get()});
     return all;
 }
 

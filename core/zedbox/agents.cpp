@@ -12,6 +12,7 @@
 #include "core/verifier/agent.hpp"
 #include "core/volumemgr/agent.hpp"
 #include "core/zedagent/agent.hpp"
+#include "core/zedbox/exec_door.hpp"
 #include "core/zedbox/plugin_runtimes.hpp"
 #include "core/zedbox/process.hpp"
 #include "core/zedmanager/agent.hpp"
@@ -22,6 +23,7 @@
 #include "storage/content_store.hpp"
 #include "storage/device_identity.hpp"
 #include "storage/domain_files.hpp"
+#include "storage/durable_file.hpp"
 #include "storage/fetch_transport.hpp"
 #include "storage/vault_directories.hpp"
 #include "storage/verify_files.hpp"
@@ -113,10 +115,19 @@ struct Domainmgr final : RunningAgent {
     explicit Domainmgr(Process& p)
         : runtimes(p),
           host(p.root),
-          agent({.bus = p.bus, .loop = p.loop, .lanes = *p.lanes, .log = p.log, .runtimes = runtimes, .host = host, .random = random_below}) {}
+          agent({.bus = p.bus, .loop = p.loop, .lanes = *p.lanes, .log = p.log, .runtimes = runtimes, .host = host, .random = random_below}) {
+        const auto path = p.root.path(exec_socket);
+        const auto directory = storage::DurableDirectory::make(path.substr(0, path.rfind('/')));
+        auto opened = directory ? ExecDoor::open(path, {.loop = p.loop, .lanes = *p.lanes, .log = p.log, .clock = p.clock,
+                                                        .runtimes = [this] { return runtimes.exec_runtimes(); }})
+                                : Result<std::unique_ptr<ExecDoor>>(directory.error());
+        if (opened) door = std::move(*opened);
+        else p.log.write(Level::warn, "exec.not_offered", {{"reason", opened.error().what}});
+    }
     PluginRuntimes runtimes;
     storage::DomainFiles host;
     domainmgr::Agent agent;
+    std::unique_ptr<ExecDoor> door;
 };
 
 template <class Agent> std::unique_ptr<RunningAgent> start(Process& process) { return std::make_unique<Agent>(process); }

@@ -91,6 +91,14 @@ std::vector<std::shared_ptr<Board>> PluginRuntimes::boards() {
     return all;
 }
 
+std::vector<ExecRuntime> PluginRuntimes::exec_runtimes() {
+    const std::lock_guard lock(opening_);
+    std::vector<ExecRuntime> all;
+    if (!open_) return all;
+    for (const auto& used : registry_.used()) all.push_back({.name = used.name, .hypervisor = used.hypervisor, .exec = used.exec});
+    return all;
+}
+
 void PluginRuntimes::write_status() const {
     const auto directory = storage::DurableDirectory::make(root_.path(folder));
     const auto written = directory ? directory->write("plugins.json", plugin::to_json(registry_.status()), {.reach = storage::Reach::memory})

@@ -8,6 +8,7 @@
 
 #include "core/domainmgr/effects.hpp"
 #include "core/plugin/registry.hpp"
+#include "core/zedbox/exec_door.hpp"
 #include "core/zedbox/process.hpp"
 
 namespace eve::zedbox {
@@ -20,6 +21,8 @@ public:
     void on_event(std::function<void(const DomainEvent&)> sink) override;
     domainmgr::Assigner assigner() override;
     std::vector<std::shared_ptr<Board>> boards() override;
+    /// Those in use, for `evectl app exec`. [lane]
+    std::vector<ExecRuntime> exec_runtimes();
 
 private:
     /// Events come on plugins' threads, also while domainmgr is on its way out.

@@ -70,6 +70,7 @@ ContainerHypervisor::ContainerHypervisor(HostServices& host, Settings settings, 
       deps_(std::move(deps)),
       domains_(std::move(domains)),
       cgroups_(settings_.cgroup_root),
+      sessions_(*deps_.containerd),
       owner_(plugins::path_of(host.config().state_dir.fd)) {
     adopt();
     deps_.containerd->subscribe([this](const Event& event) { on_event(event); });
@@ -85,6 +86,7 @@ void ContainerHypervisor::adopt() {
     for (const auto& name : *known) {
         auto found = find(DomainId{name}, limit.within(look_max));
         if (!found || !found->record || !found->task || found->task->state == TaskState::stopped) continue;
+        sessions_.clear_leftovers(name, found->directory.get(), limit.within(look_max));
         auto attached = deps_.network->attach(DomainId{name}, found->directory.get(), found->task->pid, found->record->spec.vifs);
         if (!attached) host_.log(LogLevel::warn, "container.not_adopted", {{"domain", name}, {"error", attached.error().what}});
     }
@@ -519,6 +521,20 @@ Result<DomainInfo> ContainerHypervisor::destroy(const CallContext& call, const D
         }
     }
     return DomainInfo{.id = id, .presence = Presence::absent};
+}
+
+// ---- further programs ----
+
+Result<ExecStarted> ContainerHypervisor::exec(const CallContext& call, const ExecRequest& request) {
+    const Limit limit(call, call_max);
+    auto found = find(request.domain, limit);
+    if (!found) return std::move(found).error();
+    if (!found->task && found->task.error().code != Code::not_found) return Error{.code = Code::unavailable, .what = found->task.error().what};
+    if (!found->directory) return Error{.code = Code::not_found, .what = "there is no such container"};
+    if (!found->task || found->task->state != TaskState::running) return Error{.code = Code::failed_precondition, .what = "the container does not run"};
+    auto container = deps_.containerd->container(request.domain.value, limit);
+    if (!container) return std::move(container).error();
+    return sessions_.start(request, container->spec, found->directory.get(), limit);
 }
 
 }  // namespace eve::containerd

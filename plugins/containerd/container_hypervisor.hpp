@@ -9,15 +9,17 @@
 
 #include "containerd/cgroup.hpp"
 #include "containerd/containerd_api.hpp"
+#include "containerd/exec.hpp"
 #include "containerd/network.hpp"
 #include "containerd/records.hpp"
+#include "eve/exec.hpp"
 #include "eve/hypervisor.hpp"
 #include "common/unique_fd.hpp"
 
 namespace eve::containerd {
 
-/// hypervisor/1 for containers.
-class ContainerHypervisor final : public Hypervisor {
+/// hypervisor/1 and exec/1 for containers.
+class ContainerHypervisor final : public Hypervisor, public Exec {
 public:
     /// The world as this class meets it.
     struct Deps {
@@ -40,6 +42,7 @@ public:
     Result<DomainInfo> inspect(const CallContext& call, const DomainId& id) override;
     Result<std::vector<DomainInfo>> list(const CallContext& call) override;
     Result<Stats> stats(const CallContext& call) override;
+    Result<ExecStarted> exec(const CallContext& call, const ExecRequest& request) override;
 
 private:
     ContainerHypervisor(HostServices& host, Settings settings, Deps deps, UniqueFd domains);
@@ -67,6 +70,7 @@ private:
     Deps deps_;
     UniqueFd domains_;
     Cgroups cgroups_;
+    ExecSessions sessions_;  // before what they use
     std::string owner_;  ///< marks containers as this node's
 };
 

@@ -52,12 +52,45 @@ struct Event {
     std::string container;  ///< empty: of all, since events were missed
 };
 
+/// A further process in a container that has one.
+struct ExtraProcess {
+    std::string container;
+    std::string id;      ///< unique in the container
+    friend bool operator==(const ExtraProcess&, const ExtraProcess&) = default;
+};
+/// What it runs and the pipes (named, in the file system) that it is connected to.
+struct ExtraProcessPlan {
+    std::string spec;    ///< `process` of an OCI runtime specification, JSON
+    bool terminal = false;
+    std::string input;
+    std::string output;
+    std::string errors;  ///< unused with a terminal
+};
+
+/// The processes that are run in containers beside their own. Codes as ContainerdApi's.
+class ExecApi {
+public:
+    virtual ~ExecApi() = default;
+
+    /// The process is known and not started. Errors: not_found - no such container, or it does not run; already_exists.
+    virtual Status create_process(const ExtraProcess& process, const ExtraProcessPlan& plan, const Limit& limit) = 0;
+    /// It runs; its pid. Errors: failed_precondition - the runtime refuses, for example because there is no such program.
+    virtual Result<std::uint32_t> start_process(const ExtraProcess& process, const Limit& limit) = 0;
+    /// Its exit status, when it has ended. Errors: not_found.
+    virtual Result<std::uint32_t> wait_for_process(const ExtraProcess& process, const Limit& limit) = 0;
+    /// No more input comes: who wrote to the pipe has closed it, and now containerd's shim does, too.
+    virtual Status close_input(const ExtraProcess& process, const Limit& limit) = 0;
+    virtual Status resize_terminal(const ExtraProcess& process, std::uint32_t rows, std::uint32_t columns, const Limit& limit) = 0;
+    /// Errors: not_found - also one that ended.
+    virtual Status kill_process(const ExtraProcess& process, std::uint32_t signal, const Limit& limit) = 0;
+    /// containerd has forgotten it. Errors: not_found; failed_precondition - it runs.
+    virtual Status delete_process(const ExtraProcess& process, const Limit& limit) = 0;
+};
+
 /// containerd, in one of its namespaces. Blocking; any thread. Beside the codes named, each may answer unavailable - containerd is not there -,
 /// timed_out and cancelled.
-class ContainerdApi {
+class ContainerdApi : public ExecApi {
 public:
-    virtual ~ContainerdApi() = default;
-
     /// containerd's version.
     virtual Result<std::string> version(const Limit& limit) = 0;
     /// The namespace exists.

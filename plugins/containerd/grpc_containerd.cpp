@@ -24,12 +24,13 @@ namespace services = ::containerd::services;
 using namespace std::chrono_literals;
 
 constexpr auto spec_type = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+constexpr auto process_type = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 constexpr auto options_type = "containerd.runc.v1.Options";
 constexpr auto record_key = "org.lfedge.eve";
 constexpr auto retry_first = 100ms;
 constexpr auto retry_max = 5s;
 constexpr int message_max = 64 << 20;
-constexpr std::chrono::nanoseconds call_max = 60s;
+constexpr std::chrono::nanoseconds call_max = 24h * 365;  // a wait for a process may take its whole life; others bring their own limits
 constexpr auto patience_step = 200ms;  // how soon a caller that gives up is heard
 
 Error error_of(const grpc::Status& status, const std::string& what) {
@@ -212,6 +213,76 @@ public:
         return run("task " + id, limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncDelete(&context, request, &queue); });
     }
 
+    Status create_process(const ExtraProcess& process, const ExtraProcessPlan& plan, const Limit& limit) override {
+        services::tasks::v1::ExecProcessRequest request;
+        request.set_container_id(process.container);
+        request.set_exec_id(process.id);
+        request.set_terminal(plan.terminal);
+        request.set_stdin(plan.input);
+        request.set_stdout(plan.output);
+        if (!plan.terminal) request.set_stderr(plan.errors);
+        request.mutable_spec()->set_type_url(process_type);
+        request.mutable_spec()->set_value(plan.spec);
+        google::protobuf::Empty reply;
+        return run(name_of(process), limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncExec(&context, request, &queue); });
+    }
+
+    Result<std::uint32_t> start_process(const ExtraProcess& process, const Limit& limit) override {
+        services::tasks::v1::StartRequest request;
+        request.set_container_id(process.container);
+        request.set_exec_id(process.id);
+        services::tasks::v1::StartResponse reply;
+        auto done = run(name_of(process), limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncStart(&context, request, &queue); });
+        if (!done) return std::move(done).error();
+        return reply.pid();
+    }
+
+    Result<std::uint32_t> wait_for_process(const ExtraProcess& process, const Limit& limit) override {
+        services::tasks::v1::WaitRequest request;
+        request.set_container_id(process.container);
+        request.set_exec_id(process.id);
+        services::tasks::v1::WaitResponse reply;
+        auto done = run(name_of(process), limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncWait(&context, request, &queue); });
+        if (!done) return std::move(done).error();
+        return reply.exit_status();
+    }
+
+    Status close_input(const ExtraProcess& process, const Limit& limit) override {
+        services::tasks::v1::CloseIORequest request;
+        request.set_container_id(process.container);
+        request.set_exec_id(process.id);
+        request.set_stdin(true);
+        google::protobuf::Empty reply;
+        return run(name_of(process), limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncCloseIO(&context, request, &queue); });
+    }
+
+    Status resize_terminal(const ExtraProcess& process, std::uint32_t rows, std::uint32_t columns, const Limit& limit) override {
+        services::tasks::v1::ResizePtyRequest request;
+        request.set_container_id(process.container);
+        request.set_exec_id(process.id);
+        request.set_height(rows);
+        request.set_width(columns);
+        google::protobuf::Empty reply;
+        return run(name_of(process), limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncResizePty(&context, request, &queue); });
+    }
+
+    Status kill_process(const ExtraProcess& process, std::uint32_t signal, const Limit& limit) override {
+        services::tasks::v1::KillRequest request;
+        request.set_container_id(process.container);
+        request.set_exec_id(process.id);
+        request.set_signal(signal);
+        google::protobuf::Empty reply;
+        return run(name_of(process), limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncKill(&context, request, &queue); });
+    }
+
+    Status delete_process(const ExtraProcess& process, const Limit& limit) override {
+        services::tasks::v1::DeleteProcessRequest request;
+        request.set_container_id(process.container);
+        request.set_exec_id(process.id);
+        services::tasks::v1::DeleteResponse reply;
+        return run(name_of(process), limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncDeleteProcess(&context, request, &queue); });
+    }
+
     void subscribe(std::function<void(const Event&)> sink) override {
         listener_ = std::thread([this, heard = std::move(sink)] { listen(heard); });
     }
@@ -227,6 +298,7 @@ public:
     }
 
 private:
+    static std::string name_of(const ExtraProcess& process) { return "process " + process.id + " in " + process.container; }
     static google::protobuf::Any options_of(const Runtime& runtime) {
         ::containerd::runc::v1::Options options;
         options.set_binary_name(runtime.binary);

@@ -28,7 +28,7 @@ namespace oci {
 BOOST_DESCRIBE_STRUCT(User, (), (uid, gid, additionalGids))
 BOOST_DESCRIBE_STRUCT(CapabilitySets, (), (bounding, effective, permitted))
 BOOST_DESCRIBE_STRUCT(Rlimit, (), (type, hard, soft))
-BOOST_DESCRIBE_STRUCT(Process, (), (user, args, env, cwd, capabilities, rlimits, noNewPrivileges))
+BOOST_DESCRIBE_STRUCT(Process, (), (terminal, user, args, env, cwd, capabilities, rlimits, noNewPrivileges))
 BOOST_DESCRIBE_STRUCT(Root, (), (path, readonly))
 BOOST_DESCRIBE_STRUCT(Mount, (), (destination, type, source, options))
 BOOST_DESCRIBE_STRUCT(DeviceRule, (), (allow, type, major, minor, access))
@@ -41,6 +41,13 @@ BOOST_DESCRIBE_STRUCT(Spec, (), (ociVersion, process, root, hostname, mounts, pl
 }  // namespace oci
 
 namespace {
+
+/// A specification as far as a further program in its container needs it.
+struct SpecFile {
+    oci::Process process;
+    friend bool operator==(const SpecFile&, const SpecFile&) = default;
+};
+BOOST_DESCRIBE_STRUCT(SpecFile, (), (process))
 
 constexpr const char* default_path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr const char* command_override = "EVE_ECO_CMD";
@@ -218,6 +225,34 @@ Result<oci::Spec> runtime_spec(const SpecInputs& in) {
     if (!in.resolv_conf.empty())
         spec.mounts.push_back({.destination = "/etc/resolv.conf", .type = "bind", .source = in.resolv_conf, .options = {"rbind", "ro"}});
     return spec;
+}
+
+Result<std::string> extra_process_text(std::string_view spec, const ExecRequest& request) {
+    constexpr std::string_view terminal_variable = "TERM";
+    if (request.argv.empty() || request.argv.front().empty()) return Error{.code = Code::invalid_argument, .what = "no program is named", .field = ".argv"};
+    auto file = sdk::decode<SpecFile>(spec, sdk::Strictness::must_ignore, {});
+    if (!file) return Error{.code = Code::failed_precondition, .what = "the container's specification cannot be read: " + file.error().what};
+    auto& process = file->process;
+    const auto set = [&process](const std::string& variable) {
+        std::erase_if(process.env, [&](const auto& old) { return name_of(old) == name_of(variable); });
+        process.env.push_back(variable);
+    };
+    process.args = request.argv;
+    process.terminal = request.terminal;
+    if (request.terminal && std::none_of(process.env.begin(), process.env.end(), [&](const auto& old) { return name_of(old) == terminal_variable; }))
+        set("TERM=xterm");
+    for (std::size_t at = 0; at < request.env.size(); ++at) {
+        const auto& variable = request.env[at];
+        if (variable.find('=') == std::string::npos || variable.front() == '=')
+            return Error{.code = Code::invalid_argument, .what = "a variable without a name or a value", .field = ".env[" + std::to_string(at) + "]"};
+        set(variable);
+    }
+    if (!request.directory.empty()) process.cwd = request.directory;
+    if (!process.user) process.user.emplace();
+    sdk::detail::Walk walk{.strictness = sdk::Strictness::must_understand};
+    sdk::detail::Json json;
+    if (!sdk::detail::write(json, process, walk)) return std::move(*walk.error);
+    return sdk::detail::text_of(json);
 }
 
 Result<std::string> spec_text(const oci::Spec& spec) {

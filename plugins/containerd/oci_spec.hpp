@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "eve/domain.hpp"
+#include "eve/exec.hpp"
 #include "eve/result.hpp"
 
 namespace eve::containerd {
@@ -55,6 +56,7 @@ struct Rlimit {
     friend bool operator==(const Rlimit&, const Rlimit&) = default;
 };
 struct Process {
+    bool terminal = false;
     std::optional<User> user;  // always there
     std::vector<std::string> args;
     std::vector<std::string> env;
@@ -139,6 +141,11 @@ struct SpecInputs {
 /// Errors: failed_precondition - neither image nor domain says what to run.
 /// Source: EVE pkg/pillar/containerd/oci.go; containerd oci/spec.go populateDefaultUnixSpec.
 Result<oci::Spec> runtime_spec(const SpecInputs& inputs);
+
+/// `process` of a further program in a container that has the specification `spec`: what the container's own has but for what `request` names.
+///
+/// Errors: invalid_argument - no program, or a variable without a name; failed_precondition - `spec` cannot be read.
+Result<std::string> extra_process_text(std::string_view spec, const ExecRequest& request);
 
 /// As runc and crun read it.
 Result<std::string> spec_text(const oci::Spec& spec);

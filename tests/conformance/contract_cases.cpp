@@ -4,9 +4,11 @@
 #include "tests/conformance/contract_cases.hpp"
 
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 
+#include "core/plugin/device_clients.hpp"
 #include "core/plugin/frame.hpp"
 #include "eve/testing/call_context.hpp"
 #include "tests/conformance/plugin_fixture.hpp"
@@ -259,6 +261,30 @@ TEST_P(Contract, StatsAreGivenOrUnsupported) {
         return;
     }
     for (const auto& domain : stats->domains) EXPECT_EQ(domain.id, spec().id);
+}
+
+TEST_P(Contract, AProgramIsRunInADomainThatRunsAndNowhereElse) {
+    const auto& methods = declared().methods;
+    if (std::find(methods.begin(), methods.end(), "exec/1.exec") == methods.end()) GTEST_SKIP() << "the plugin does not offer exec/1";
+    ExecClient exec(*opened_->plugin, methods);
+    int pair[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    const UniqueFd ours(pair[0]), theirs(pair[1]);
+    ExecRequest request{.domain = spec().id, .argv = {"/no/such/program"}, .session = {theirs.get()}};
+    const auto refused = [&] {
+        const auto answer = exec.exec(call_, request);
+        EXPECT_FALSE(answer);
+        char byte = 0;
+        EXPECT_EQ(::recv(ours.get(), &byte, 1, MSG_DONTWAIT), -1) << "a refusal writes nothing to the session and leaves it open";
+        return answer ? Code::ok : answer.error().code;
+    };
+    EXPECT_EQ(refused(), Code::not_found) << "there is no such domain";
+    create();
+    EXPECT_EQ(refused(), Code::failed_precondition) << "it does not run";
+    start();
+    EXPECT_EQ(refused(), Code::not_found) << "there is no such program";
+    request.argv.clear();
+    EXPECT_EQ(refused(), Code::invalid_argument);
 }
 
 TEST_P(Contract, LivesLeakNoDescriptor) {

@@ -5,6 +5,7 @@
 #include <boost/describe.hpp>
 
 #include "eve/board.hpp"
+#include "eve/exec.hpp"
 #include "eve/host.hpp"
 #include "eve/hypervisor.hpp"
 #include "eve/pci.hpp"
@@ -77,6 +78,8 @@ BOOST_DESCRIBE_STRUCT(BoardDomain, (), (id, name, mode, devices))
 BOOST_DESCRIBE_STRUCT(BoardAdjustment, (), (vmm_args, notes))
 BOOST_DESCRIBE_STRUCT(BoardDescription, (), (id, version, methods, limits, config_schema))
 BOOST_DESCRIBE_STRUCT(UsbAttachment, (), (domain, name, bus, device))
+BOOST_DESCRIBE_STRUCT(ExecRequest, (), (domain, argv, env, directory, terminal, rows, columns, session))
+BOOST_DESCRIBE_STRUCT(ExecStarted, (), (pid))
 BOOST_DESCRIBE_STRUCT(Entity, (), (kind, id))
 BOOST_DESCRIBE_STRUCT(LogField, (), (name, value))
 

@@ -13,6 +13,7 @@
 
 #include "eve/abi.h"
 #include "eve/board.hpp"
+#include "eve/exec.hpp"
 #include "eve/hypervisor.hpp"
 #include "eve/pci.hpp"
 #include "eve/sdk/call.hpp"
@@ -111,6 +112,16 @@ template <> struct Serving<Usb> {
     }
 };
 
+template <> struct Serving<Exec> {
+    static constexpr std::string_view name = "exec/1";
+    static constexpr std::array methods = {"exec/1.exec"};
+    template <class Class, class Fill> static std::int32_t dispatch(Class& plugin, Incoming& call, Fill) {
+        Exec& exec = plugin;
+        if (call.is("exec/1.exec")) return call.with<ExecRequest>([&](const ExecRequest& body) { return exec.exec(call.context(), body); });
+        return call.unknown();
+    }
+};
+
 template <> struct Serving<Pci> {
     static constexpr std::string_view name = "pci/1";
     static constexpr std::array methods = {"pci/1.describe", "pci/1.probe", "pci/1.groups", "pci/1.reserve", "pci/1.release", "pci/1.list", "pci/1.split"};
@@ -157,6 +168,7 @@ template <class Class, class Each> constexpr void for_each_interface(Each each) 
     };
     one(std::type_identity<Hypervisor>{});
     one(std::type_identity<Usb>{});
+    one(std::type_identity<Exec>{});
     one(std::type_identity<Pci>{});
     one(std::type_identity<Board>{});
 }

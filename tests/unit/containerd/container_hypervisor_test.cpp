@@ -103,6 +103,19 @@ public:
         world_.calls.push_back("delete task");
         return world_.tasks.erase(id) == 1 ? Status{} : Status(Error{.code = Code::not_found, .what = "none"});
     }
+    Status create_process(const ExtraProcess&, const ExtraProcessPlan&, const Limit&) override { return gone(); }
+    Result<std::uint32_t> start_process(const ExtraProcess&, const Limit&) override { return gone(); }
+    Result<std::uint32_t> wait_for_process(const ExtraProcess&, const Limit&) override { return gone(); }
+    Status close_input(const ExtraProcess&, const Limit&) override { return gone(); }
+    Status resize_terminal(const ExtraProcess&, std::uint32_t, std::uint32_t, const Limit&) override { return gone(); }
+    Status kill_process(const ExtraProcess& process, std::uint32_t, const Limit&) override {
+        world_.calls.push_back("kill " + process.id);
+        return {};
+    }
+    Status delete_process(const ExtraProcess& process, const Limit&) override {
+        world_.calls.push_back("delete " + process.id);
+        return {};
+    }
     void subscribe(std::function<void(const Event&)> sink) override { world_.sink = std::move(sink); }
     void unsubscribe() override { world_.sink = nullptr; }
 
@@ -335,6 +348,28 @@ TEST_F(ContainerPlugin, WithoutASocketThisMachineIsNotForIt) {
     EXPECT_EQ(report->verdict, ProbeVerdict::broken);
     EXPECT_THAT(report->reason, HasSubstr("cgroups"));
     EXPECT_FALSE(left());
+}
+
+TEST_F(ContainerPlugin, ProgramsThatAnEarlierLifeRanInAContainerAreEnded) {
+    run();
+    fs::create_directories(base_ + "/run/domains/" + app_id + "/exec-7-1");
+    std::ofstream(base_ + "/run/domains/" + app_id + "/exec-7-1/input") << "";
+    open();
+    EXPECT_THAT(world_.calls, Contains("kill exec-7-1"));
+    EXPECT_THAT(world_.calls, Contains("delete exec-7-1"));
+    EXPECT_FALSE(fs::exists(base_ + "/run/domains/" + app_id + "/exec-7-1"));
+}
+
+TEST_F(ContainerPlugin, AProgramIsRunOnlyInAContainerThatRuns) {
+    EXPECT_EQ(plugin_->exec(call_, {.domain = {app_id}, .argv = {"id"}}).error().code, Code::not_found);
+    must(plugin_->create(call_, spec_));
+    EXPECT_EQ(plugin_->exec(call_, {.domain = {app_id}, .argv = {"id"}}).error().code, Code::failed_precondition);
+    must(plugin_->start(call_, spec_.id));
+    const auto without_session = plugin_->exec(call_, {.domain = {app_id}, .argv = {"id"}});
+    ASSERT_FALSE(without_session);
+    EXPECT_EQ(without_session.error().field, ".session");
+    world_.down = true;
+    EXPECT_EQ(plugin_->exec(call_, {.domain = {app_id}, .argv = {"id"}}).error().code, Code::unavailable);
 }
 
 TEST_F(ContainerPlugin, AnotherRevisionWaitsUntilTheOldOneIsDestroyed) {
