@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <mutex>
+#include <map>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -45,6 +48,34 @@ Result<UniqueFd> sealed_memory(const std::string& text) {
     return fd;
 }
 
+/// What token servers gave, for the next transfers of the same scope from the same registry as the same user: the layers of an image need one token
+/// together. One that is not valid any more is refused by the registry, and the transfer asks for another. [any-thread]
+class Tokens {
+public:
+    std::string of(const downloader::FetchRequest& request) {
+        if (request.registry_scope.empty() || !request.authorization.empty()) return request.authorization;
+        const std::lock_guard lock(mutex_);
+        const auto found = known_.find(key_of(request));
+        return found == known_.end() ? std::string() : found->second;
+    }
+    void keep(const downloader::FetchRequest& request, const std::string& authorization) {
+        if (authorization.empty() || request.registry_scope.empty()) return;
+        const std::lock_guard lock(mutex_);
+        if (known_.size() >= tokens_max) known_.clear();
+        known_[key_of(request)] = authorization;
+    }
+
+private:
+    static constexpr std::size_t tokens_max = 64;
+    using Key = std::array<std::string, 4>;
+    static Key key_of(const downloader::FetchRequest& request) {
+        const auto host = request.url.find("://");
+        return {request.url.substr(0, request.url.find('/', host == std::string::npos ? 0 : host + 3)), request.registry_scope, request.user, request.password};
+    }
+    std::mutex mutex_;
+    std::map<Key, std::string> known_;
+};
+
 class FetchTransport final : public downloader::Transport {
 public:
     FetchTransport(FetchOptions options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
@@ -71,8 +102,11 @@ public:
         if (!target.valid()) return os_error("memory for the manifest");
         ResumePoint reached;
         bool died = false;
-        auto report = run(request, order_of(request, types::oci_manifest_bytes_max), target.get(), {}, context, reached, died);
+        fetch::Order order = order_of(request, types::oci_manifest_bytes_max);
+        order.authorization = tokens_.of(request);
+        auto report = run(request, order, target.get(), {}, context, reached, died);
         if (!report) return std::move(report).error();
+        tokens_.keep(request, report->authorization);
         return report->sha256;
     }
 
@@ -81,6 +115,7 @@ private:
     Result<downloader::FetchOutcome> live(const downloader::FetchRequest& request, bool start_over, const UniqueFd& target,
                                           const std::function<void(downloader::FetchProgress)>& progress, const LaneContext& context, bool& died) {
         fetch::Order order = order_of(request, request.size_max);
+        order.authorization = tokens_.of(request);
         if (!start_over) find_resume_point(request.target, target.get(), order);
         ResumePoint reached{.offset = order.resume_from, .etag = order.validator_etag, .last_modified = order.validator_last_modified};
         auto report = run(request, order, target.get(), progress, context, reached, died);
@@ -88,6 +123,7 @@ private:
             checkpoint(request.target, target.get(), reached);
             return std::move(report).error();
         }
+        tokens_.keep(request, report->authorization);
         return conclude(request, target.get(), *report);
     }
 
@@ -216,6 +252,7 @@ private:
 
     FetchOptions options_;
     const Clock& clock_;
+    Tokens tokens_;
 };
 
 class PendingDirectory final : public downloader::PendingFiles {

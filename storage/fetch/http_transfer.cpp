@@ -227,6 +227,7 @@ private:
         const std::string token = parse_token(answer);
         if (token.empty()) return stop(Code::failed_precondition, "the token server's answer has no token that can be used");
         authorization_ = "Bearer " + token;
+        token_had_ = true;
         return Verdict::complete;
     }
 
@@ -405,7 +406,7 @@ private:
     Report done() {
         if (ftruncate(io_.target, static_cast<off_t>(offset_)) != 0)
             return Failed{.code = Code::unavailable, .what = std::string("cannot end the target: ") + std::strerror(errno)};
-        return Done{.size = offset_, .sha256 = hash_.finish(), .content_type = content_type_};
+        return Done{.size = offset_, .sha256 = hash_.finish(), .content_type = content_type_, .authorization = token_had_ ? authorization_ : ""};
     }
 
     static Failed cancelled() { return Failed{.code = Code::cancelled, .what = "the transfer was cancelled"}; }
@@ -541,6 +542,7 @@ private:
     std::optional<Failed> failure_;
     std::size_t discarded_ = 0;
     std::uint64_t last_report_us_ = 0;
+    bool token_had_ = false;  ///< `authorization_` is of a token server
     CURL* easy_ = nullptr;
     bool redirected_ = false, origin_local_ = false, refused_address_ = false;
 };

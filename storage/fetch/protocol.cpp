@@ -65,6 +65,15 @@ std::string clean(std::string_view text) {
     return out;
 }
 
+/// Empty, or a token as a header carries it.
+bool fits_header(std::string_view authorization) {
+    constexpr std::string_view scheme = "Bearer ";
+    if (authorization.empty()) return true;
+    if (authorization.size() > authorization_bytes_max || !authorization.starts_with(scheme) || authorization.size() == scheme.size()) return false;
+    authorization.remove_prefix(scheme.size());
+    return std::all_of(authorization.begin(), authorization.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
 }  // namespace
 
 Result<std::string> encode(const Order& order) {
@@ -106,6 +115,7 @@ std::string encode(const Report& report) {
         put(out, done->size);
         put(out, clean(done->sha256));
         put(out, clean(done->content_type));
+        put(out, done->authorization.size() > authorization_bytes_max ? std::string() : done->authorization);
     } else {
         const auto& failed = std::get<Failed>(report);
         out = kind_failed;
@@ -130,7 +140,8 @@ Result<Report> decode_report(std::string_view packet) {
         Done done{.size = reader.number()};
         done.sha256 = reader.text();
         done.content_type = clean(reader.text());
-        if (!reader.complete() || !is_sha256(done.sha256)) return malformed();
+        done.authorization = reader.text();
+        if (!reader.complete() || !is_sha256(done.sha256) || !fits_header(done.authorization)) return malformed();
         return Report(std::move(done));
     }
     if (packet[0] == kind_failed) {

@@ -13,6 +13,7 @@ namespace eve::storage::fetch {
 
 inline constexpr std::size_t packet_bytes_max = 60 * 1024;
 inline constexpr std::size_t field_bytes_max = 16 * 1024;
+inline constexpr std::size_t authorization_bytes_max = 13 * 1024;  ///< "Bearer " and a token
 inline constexpr int control_fd = 3;  ///< the socket
 inline constexpr int target_fd = 4;   ///< the file that receives
 inline constexpr int roots_fd = 5;    ///< PEM of the trusted roots, read only
@@ -49,6 +50,7 @@ struct Done {
     std::uint64_t size = 0;
     std::string sha256;
     std::string content_type;
+    std::string authorization;  ///< what the registry's token server gave: it may serve the next transfer of the same scope; empty: nothing
     friend bool operator==(const Done&, const Done&) = default;
 };
 

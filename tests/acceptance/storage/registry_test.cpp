@@ -20,6 +20,7 @@
 #include "storage/container_volume.hpp"
 #include "storage/content_store.hpp"
 #include "storage/fetch_transport.hpp"
+#include "tests/acceptance/storage/token_server.hpp"
 #include "tests/doubles/image_builder.hpp"
 
 namespace eve {
@@ -240,6 +241,73 @@ TEST_F(Registry, BasicAuthenticationIsMetAndRefusalIsSaid) {
     ASSERT_TRUE(digest) << digest.error().what;
     const auto path = pull("shop/web", *digest);
     EXPECT_TRUE(path) << path.error().what;
+}
+
+TEST_F(Registry, TokensAreHadFromTheServerThatTheRegistryNames) {
+    place("shop/web", make_image({{tar_file("a", "token")}}), "latest");
+    test::TokenServer tokens({.certificate = directory_ / "cert.pem", .key = directory_ / "key.pem", .service = "test registry", .issuer = "test issuer",
+                              .authorization = "Basic YXBwOm9wZW4gc2VzYW1l", .now = clock_.wall_now().seconds});
+    serve("auth:\n  token: {realm: \"" + tokens.realm() + "\", service: test registry, issuer: test issuer, rootcertbundle: " +
+          (directory_ / "cert.pem").string() + "}\n");
+    auto digest = resolve("shop/web");
+    ASSERT_FALSE(digest);
+    EXPECT_EQ(digest.error().code, Code::permission_denied);
+    EXPECT_NE(digest.error().what.find("token server wants a user"), std::string::npos) << digest.error().what;
+    datastore_.ApiKey = "app";
+    datastore_.Password = "wrong";
+    digest = resolve("shop/web");
+    ASSERT_FALSE(digest);
+    EXPECT_EQ(digest.error().code, Code::permission_denied) << digest.error().what;
+    EXPECT_EQ(digest.error().what.find("wrong"), std::string::npos);
+    datastore_.Password = "open sesame";
+    digest = resolve("shop/web");
+    ASSERT_TRUE(digest) << digest.error().what;
+    ASSERT_FALSE(tokens.asked().empty());
+    EXPECT_EQ(tokens.asked().back(), "/token?service=test registry&scope=repository:shop/web:pull");
+    const auto asked = tokens.asked().size();
+    const auto path = pull("shop/web", *digest);
+    ASSERT_TRUE(path) << path.error().what;
+    EXPECT_EQ(read(*path + "/rootfs/a"), "token");
+    EXPECT_EQ(tokens.asked().size(), asked) << "manifest, config and layers use the token that the tag was asked with";
+    datastore_.Password = "changed";
+    EXPECT_EQ(resolve("shop/web").error().code, Code::permission_denied) << "and nobody else does";
+}
+
+TEST_F(Registry, ALayerOfARegistryThatWasKilledGoesOnWhereItWas) {
+    const auto image = make_image(many_layers());
+    place("shop/web", image, "1.0");
+    // What a registry that dies has written already still comes: little of it may wait in sockets.
+    for (const char* setting : {"/proc/sys/net/ipv4/tcp_wmem", "/proc/sys/net/ipv4/tcp_rmem"}) std::ofstream(setting) << "4096 65536 65536";
+    serve();
+    ASSERT_TRUE(resolve("shop/web:1.0"));
+    // The first layer is 5 MiB of noise. The registry dies when some of it is here, and comes back.
+    const std::string sha = sha256_of(image.layers[0].bytes);
+    const auto what = request_of(volumemgr::beside("shop/web", sha), image.layers[0].bytes.size());
+    std::uint64_t first = 0;
+    if (run("/usr/sbin/tc", {"qdisc", "add", "dev", "lo", "root", "tbf", "rate", "40mbit", "burst", "128k", "latency", "400ms"}) != 0)
+        GTEST_SKIP() << "this kernel cannot slow a link down (tc, sch_tbf): the layer would be here before the registry could be killed";
+    auto got = transport_->fetch(
+        what,
+        [&](downloader::FetchProgress now) {
+            if (!server_ || now.current < 1U << 20) return;
+            first = now.current;
+            server_.reset();  // kills it
+        },
+        context_);
+    EXPECT_EQ(run("/usr/sbin/tc", {"qdisc", "del", "dev", "lo", "root"}), 0);
+    ASSERT_FALSE(got);
+    ASSERT_GT(first, 0U);
+    EXPECT_EQ(got.error().code, Code::unavailable) << got.error().what;
+    const auto there = fs::file_size(what.target);
+    EXPECT_GE(there, first);
+    EXPECT_LT(there, image.layers[0].bytes.size());
+    serve();
+    ASSERT_TRUE(resolve("shop/web:1.0"));
+    std::uint64_t begins = 0;
+    got = transport_->fetch(what, [&](downloader::FetchProgress now) { begins = begins == 0 ? now.current : begins; }, context_);
+    ASSERT_TRUE(got) << got.error().what;
+    EXPECT_EQ(got->sha256, sha);
+    EXPECT_GE(begins, first) << "what was here was not fetched again";
 }
 
 TEST_F(Registry, ACertificateThatNobodySignedIsRefused) {

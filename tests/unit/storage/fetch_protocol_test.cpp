@@ -41,6 +41,9 @@ TEST(FetchProtocol, AReportThatCannotBeIsRefused) {
     EXPECT_FALSE(decode_report(encode(Report(Progress{.current = 8, .total = 7}))));
     EXPECT_FALSE(decode_report(encode(Report(Done{.size = 7, .sha256 = "../../etc/passwd"}))));
     EXPECT_FALSE(decode_report(encode(Report(Done{.size = 7, .sha256 = sha256_hex("x")})) + "more"));
+    EXPECT_TRUE(decode_report(encode(Report(Done{.size = 7, .sha256 = sha256_hex("x"), .authorization = "Bearer abc.def"}))));
+    for (const char* authorization : {"Basic abc", "Bearer ", "Bearer a b", "Bearer a\r\nHost: b"})
+        EXPECT_FALSE(decode_report(encode(Report(Done{.size = 7, .sha256 = sha256_hex("x"), .authorization = authorization})))) << authorization;
     EXPECT_FALSE(decode_report(std::string(packet_bytes_max + 1, 'P')));
     std::string packet = encode(Report(Failed{.code = Code::not_found, .what = "no"}));
     packet[1] = 99;
