@@ -141,9 +141,8 @@ private:
     std::thread thread_;
 };
 
-}  // namespace
-
-void http_response(std::string_view bytes) {
+/// One transfer from a server that answers with what follows the first byte of `bytes`.
+void transfer(std::string_view bytes, bool registry) {
     static Server server;
     constexpr std::uint64_t size_max = 4096;
     constexpr std::string_view before = "0123456789";
@@ -152,21 +151,38 @@ void http_response(std::string_view bytes) {
     const UniqueFd ours(pair[0]), theirs(pair[1]), target(::memfd_create("target", MFD_CLOEXEC));
     require(::write(target.get(), before.data(), before.size()) == static_cast<ssize_t>(before.size()), "a target");
     fetch::Order order{.size_max = size_max, .stall_seconds = 1, .tries_max = 2, .first_delay_ms = 0};
-    if (!bytes.empty() && (bytes[0] & 1) != 0) {
+    const auto choice = bytes.empty() ? 0U : static_cast<unsigned char>(bytes[0]);
+    if ((choice & 1) != 0) {
         order.resume_from = before.size();
         order.validator_etag = "\"v1\"";
     }
     order.url = server.answer_with(bytes.empty() ? bytes : bytes.substr(1));
-    std::uint64_t last = 0;
+    if (registry) {
+        order.registry_scope = "repository:shop/web:pull";
+        order.fallback_url = order.url + "-else";
+        if ((choice & 2) != 0) {
+            order.user = "app";
+            order.password = "open sesame";
+        }
+    }
     const auto report = fetch::run_transfer(order, {.target = target.get(), .control = theirs.get(), .roots = {}, .report = [&](const fetch::Progress& now) {
                                                         require(now.current <= size_max, "more than may be was received");
-                                                        last = now.current;
                                                     }});
     struct stat facts {};
     require(::fstat(target.get(), &facts) == 0 && static_cast<std::uint64_t>(facts.st_size) <= size_max, "the file is within its limit");
     if (const auto* done = std::get_if<fetch::Done>(&report)) require(done->size == static_cast<std::uint64_t>(facts.st_size), "the size is the file's");
     require(!std::holds_alternative<fetch::Progress>(report), "it ends with a result");
-    if (const auto* failed = std::get_if<fetch::Failed>(&report)) require(!failed->what.empty(), "a failure has a sentence");
+    if (const auto* failed = std::get_if<fetch::Failed>(&report)) {
+        require(!failed->what.empty(), "a failure has a sentence");
+        require(failed->what.find("open sesame") == std::string::npos, "without the password in it");
+    }
 }
+
+}  // namespace
+
+void http_response(std::string_view bytes) { transfer(bytes, false); }
+
+// A registry, and the token server that it names, which is the same one: ports are not known to an input.
+void registry_answer(std::string_view bytes) { transfer(bytes, true); }
 
 }  // namespace eve::fuzz

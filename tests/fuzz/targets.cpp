@@ -12,6 +12,11 @@ const std::vector<Target>& targets() {
         {"http_response", http_response}, {"content_range", content_range},   {"fetch_packet", fetch_packet},
         {"qcow2_header", qcow2_header},   {"lease_file", lease_file},         {"stored_file", stored_file},
         {"plugin_frame", plugin_frame},   {"plugin_body", plugin_body},       {"elf", elf},
+        {"registry_answer", registry_answer}, {"auth_challenge", auth_challenge}, {"oci_document", oci_document},
+        {"image_reference", image_reference}, {"image_layer", image_layer}, {"exec_session", exec_session},
+#ifdef EVE_FUZZ_CONTAINERS
+        {"image_config", image_config},   {"image_user", image_user},         {"dhcp_packet", dhcp_packet},
+#endif
     };
     return all;
 }

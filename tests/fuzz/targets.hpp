@@ -35,5 +35,14 @@ void stored_file(std::string_view bytes);
 void plugin_frame(std::string_view bytes);
 void plugin_body(std::string_view bytes);
 void elf(std::string_view bytes);
+void registry_answer(std::string_view bytes);
+void auth_challenge(std::string_view bytes);
+void oci_document(std::string_view bytes);
+void image_config(std::string_view bytes);
+void image_reference(std::string_view bytes);
+void image_layer(std::string_view bytes);
+void image_user(std::string_view bytes);
+void dhcp_packet(std::string_view bytes);
+void exec_session(std::string_view bytes);
 
 }  // namespace eve::fuzz
