@@ -167,6 +167,11 @@ Status DnsmasqSet::stop(const std::string& bridge) {
     return {};
 }
 
+Status DnsmasqSet::restart(const std::string& bridge) {
+    adopt(bridge);
+    return stop(bridge);
+}
+
 Status DnsmasqSet::apply_one(const zedrouter::DhcpServerPlan& desired) {
     const auto& bridge = desired.bridge;
     if (auto made = make_directory(directory_); !made) return made;

@@ -22,6 +22,8 @@ public:
 
     /// No other servers run than the given, and no files of others are left.
     std::vector<zedrouter::ItemFailure> stop_others(const std::vector<zedrouter::DhcpServerPlan>& desired);
+    /// The server of `bridge` ends; apply() starts it again. For a bridge that is made anew: dnsmasq goes on listening on the one that was.
+    Status restart(const std::string& bridge);
     /// The given servers run, each with the given files.
     std::vector<zedrouter::ItemFailure> apply(const std::vector<zedrouter::DhcpServerPlan>& desired);
     std::map<std::string, std::vector<zedrouter::SeenLease>> leases() const;

@@ -334,8 +334,10 @@ Result<std::vector<ItemFailure>> LinuxNetworkWorld::apply(const HostNetwork& des
     }
     for (const auto& bridge : desired.bridges) {
         const auto* link = by_name(seen->links, bridge.name);
-        if (!link || link->mac != bridge.mac) requests.push_back(make_bridge(bridge));
-        else if (const auto* before = find_plan(bridges_, bridge.name); !before || *before != bridge || !link->up || link->mtu != bridge.mtu)
+        if (!link || link->mac != bridge.mac) {
+            requests.push_back(make_bridge(bridge));
+            if (auto stopped = dnsmasq_.restart(bridge.name); !stopped) failures.push_back({bridge.owner, "dnsmasq " + bridge.name, stopped.error()});
+        } else if (const auto* before = find_plan(bridges_, bridge.name); !before || *before != bridge || !link->up || link->mtu != bridge.mtu)
             requests.push_back(change_bridge(link->index, bridge));
     }
     bridges_ = desired.bridges;

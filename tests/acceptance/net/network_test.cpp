@@ -380,6 +380,20 @@ TEST_F(Network, LostDnsmasqAndLostBridgeComeBack) {
     EXPECT_TRUE(wait([&] { return a.run({"busybox", "nslookup", "router", "10.1.0.1"}).text.find("10.1.0.1") != std::string::npos && lease(a); }));
     run({"ip", "link", "delete", "bn1"});
     EXPECT_TRUE(wait([&] { return pings(a, "8.8.8.8"); })) << run({"ip", "link"}).text;
+    EXPECT_TRUE(wait([&] { return lease(a); })) << "dnsmasq still listens on the bridge that was lost";
+}
+
+TEST_F(Network, NodeThatLearnsItsIdentityLateStillGivesLeases) {
+    const auto network = use(ZedrouterBench::local(1, "uplink0"));
+    const auto before = run({"ip", "-brief", "link", "show", "bn1"}).text;
+    types::OnboardingStatus identity;
+    identity.DeviceUUID = *types::Uuid::parse("12345678-0000-4000-8000-000000000001");
+    ASSERT_TRUE(life_->bench->onboarding->publish("global", identity).ok());
+    EXPECT_TRUE(wait([&] {
+        const auto now = run({"ip", "-brief", "link", "show", "bn1"});
+        return now.ok() && now.text != before;
+    })) << "the bridge's MAC comes from the identity";
+    guest(ZedrouterBench::app(1, "a", network, {everything}));
 }
 
 }  // namespace
