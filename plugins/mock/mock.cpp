@@ -5,7 +5,7 @@
 // "domain":"<id>","skip":0,"times":1,"action":"...","code":"unavailable","what":"...","delay_ms":0}]}. times 0: always. A domain's label
 // "mock.create":"fail" does the same for its own calls. Actions: fail, delay, slow (until cancelled), hang (for ever), crash, exit,
 // throw, lose_reply (done, then unavailable), lie (success without effect), late (after `delay_ms`, whatever the limit), rubbish, huge (over the
-// limit), gigabyte, twice (two answers).
+// limit), gigabyte, twice (two answers). "farewell":true: a thread of its own calls the host while the plugin is closed.
 
 #include <dirent.h>
 #include <errno.h>
@@ -26,6 +26,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -52,9 +53,10 @@ struct Config {
     std::vector<std::string> guest;
     std::uint32_t calls_in_flight_max = 1;
     std::vector<Fault> faults;
+    bool farewell = false;  ///< a thread of its own calls the host while it is being closed
     friend bool operator==(const Config&, const Config&) = default;
 };
-BOOST_DESCRIBE_STRUCT(Config, (), (probe, guest, calls_in_flight_max, faults))
+BOOST_DESCRIBE_STRUCT(Config, (), (probe, guest, calls_in_flight_max, faults, farewell))
 
 /// What is kept of a domain, in <id>.json.
 struct Record {
@@ -97,6 +99,11 @@ public:
         for (auto& fault : config_.faults) left_.push_back(fault);
         host_.log(eve::LogLevel::info, "mock.opened", {{"faults", std::int64_t(config_.faults.size())}});
     }
+    ~MockHypervisor() override {
+        if (config_.farewell) std::thread([this] { host_.log(eve::LogLevel::info, "mock.farewell", {}); }).join();
+    }
+    MockHypervisor(const MockHypervisor&) = delete;
+    MockHypervisor& operator=(const MockHypervisor&) = delete;
 
     Result<eve::Description> describe(const eve::CallContext& call) override {
         return attempt<eve::Description>("describe", {}, nullptr, call, [&]() -> Result<eve::Description> {

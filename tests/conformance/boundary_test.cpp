@@ -268,6 +268,14 @@ TEST_P(Boundary, OpeningAndClosingLeavesNoDescriptor) {
     EXPECT_EQ(open_descriptors(), before);
 }
 
+TEST_P(Boundary, AThreadOfThePluginMayCallTheHostWhileThePluginIsClosed) {
+    auto& opened = open(R"({"farewell":true})");
+    opened.client.reset();
+    opened.plugin.reset();
+    // A host that ends has nobody left to speak to.
+    EXPECT_EQ(opened.log.has("plugin.mock.farewell"), !isolated());
+}
+
 TEST_P(Boundary, AStringThatIsNotUtf8IsRefusedBeforeItIsSent) {
     auto odd = spec();
     odd.disks[0].path = "/v\xff";
