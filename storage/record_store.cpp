@@ -130,27 +130,47 @@ Result<bus::StoredTable> read_table(const Root& root, const bus::TableId& table,
 Result<bus::StoredTable> RecordStore::load(const bus::TableId& table) { return read_table(root_, table, true); }
 Result<bus::StoredTable> RecordStore::peek(const bus::TableId& table) { return read_table(root_, table, false); }
 
+Result<RecordStore::Directory> RecordStore::directory(const bus::TableId& table) {
+    const std::lock_guard lock(mutex_);
+    auto& known = directories_[table];
+    if (!known) {
+        auto made = DurableDirectory::make(base_of(root_, table), table.name());
+        if (!made) return std::move(made).error();
+        known = std::make_shared<const DurableDirectory>(std::move(*made));
+    }
+    return known;
+}
+
+Status RecordStore::write(const bus::StoreChange& change, Result<Directory>& directory) {
+    if (!directory) return directory.error();
+    auto written = apply(**directory, change);
+    if (written || written.error().code != Code::not_found) return written;
+    {
+        const std::lock_guard lock(mutex_);
+        directories_.erase(change.table);
+    }
+    directory = this->directory(change.table);
+    if (!directory) return directory.error();
+    return apply(**directory, change);
+}
+
 std::vector<Status> RecordStore::commit(const std::vector<bus::StoreChange>& batch) {
-    std::map<bus::TableId, Result<DurableDirectory>> directories;
+    std::map<bus::TableId, Result<Directory>> directories;
     std::vector<Status> results;
     results.reserve(batch.size());
     std::set<bus::TableId> dirty;
     for (const auto& change : batch) {
         auto found = directories.find(change.table);
-        if (found == directories.end())
-            found = directories.emplace(change.table, DurableDirectory::make(base_of(root_, change.table), change.table.name())).first;
+        if (found == directories.end()) found = directories.emplace(change.table, directory(change.table)).first;
         // What a record was before goes first: one sync for all of them.
         if (!change.table.persistent || change.kind != bus::StoreChange::Kind::remove || !found->second) continue;
-        if (found->second->remove(backup_of(change.key), {.sync_directory = false})) dirty.insert(change.table);
+        if ((*found->second)->remove(backup_of(change.key), {.sync_directory = false})) dirty.insert(change.table);
     }
-    for (const auto& table : dirty) static_cast<void>(directories.at(table)->sync());  // one that fails is noticed below
-    for (const auto& change : batch) {
-        const auto& directory = directories.at(change.table);
-        results.push_back(directory ? apply(*directory, change) : Status{directory.error()});
-    }
+    for (const auto& table : dirty) static_cast<void>((*directories.at(table))->sync());  // one that fails is noticed below
+    for (const auto& change : batch) results.push_back(write(change, directories.at(change.table)));
     for (const auto& [table, directory] : directories) {
         if (!table.persistent || !directory) continue;
-        const auto synced = directory->sync();
+        const auto synced = (*directory)->sync();
         if (synced) continue;
         for (std::size_t i = 0; i < batch.size(); ++i)
             if (batch[i].table == table && results[i]) results[i] = synced;

@@ -65,6 +65,7 @@ private:
     Lanes* lanes_;
     std::map<Key, Entry> waiting_;
     std::vector<Entry> in_flight_;
+    std::set<Key> written_now_;  // the keys of in_flight_
     bool posted_ = false;
     std::optional<TimerId> retry_;
     std::set<TableId> failing_;

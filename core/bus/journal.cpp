@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 
 #include "core/bus/engine.hpp"
 
@@ -14,6 +15,7 @@ void Journal::add(Entry entry) {
 }
 
 void Journal::flush() {
+    written_now_.clear();
     for (auto& entry : std::exchange(in_flight_, {})) waiting_.try_emplace(key_of(entry.change), std::move(entry));
     std::vector<StoreChange> batch;
     for (const auto& [key, entry] : waiting_)
@@ -31,9 +33,7 @@ Journal::Key Journal::key_of(const StoreChange& change) {
 
 void Journal::add_now(Entry entry) {
     const auto key = key_of(entry.change);
-    const auto older_is_being_written =
-        std::any_of(in_flight_.begin(), in_flight_.end(), [&key](const Entry& older) { return key_of(older.change) == key; });
-    if (older_is_being_written) return add(std::move(entry));
+    if (written_now_.contains(key)) return add(std::move(entry));  // an older value is being written
     waiting_.erase(key);  // an older value that the disk refused
     const auto results = store_.commit({entry.change});
     if (!note(entry.change, results.empty() ? Status{} : results.front())) {
@@ -94,7 +94,10 @@ void Journal::start() {
 
     std::vector<StoreChange> batch;
     batch.reserve(in_flight_.size());
-    for (const auto& entry : in_flight_) batch.push_back(entry.change);
+    for (const auto& entry : in_flight_) {
+        batch.push_back(entry.change);
+        written_now_.insert(key_of(entry.change));
+    }
     if (lanes_ == nullptr) return finish(store_.commit(batch));
     lanes_->submit(
         lane, [&store = store_, batch = std::move(batch)](const LaneContext&) { return store.commit(batch); },
@@ -105,6 +108,7 @@ void Journal::start() {
 
 void Journal::finish(const std::vector<Status>& results) {
     const auto written = std::exchange(in_flight_, {});
+    written_now_.clear();
     bool failed = false;
     for (std::size_t i = 0; i < written.size(); ++i) {
         if (note(written[i].change, i < results.size() ? results[i] : Status{})) continue;

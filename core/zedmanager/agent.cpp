@@ -7,8 +7,8 @@
 
 #include "core/types/config_items.hpp"
 #include "core/types/node.hpp"
+#include "core/zedmanager/ledger.hpp"
 #include "core/zedmanager/step.hpp"
-#include "core/zedmanager/summary.hpp"
 
 namespace eve::zedmanager {
 
@@ -156,20 +156,23 @@ private:
         return settings_.number("memory.eve.limit.MiB") * kMib;
     }
 
+    /// Without the names of the others: only a refusal needs them.
     MemoryView memory_without(const std::string& asking) const {
         MemoryView view;
         const auto* host = memory_->get(std::string(kGlobal));
         view.known = host != nullptr && host->TotalMemoryMB != 0;
         if (view.known) view.total = host->TotalMemoryMB * kMib;
         view.reserved = reserved_memory();
-        for (const auto& [key, state] : apps_) {
-            if (key == asking || !holds_memory(state.status)) continue;
-            view.used += memory_need(state.status);
-            view.others.push_back(state.status.UUIDandVersion.UUID);
-            const auto* config = config_->get(key);
-            if (config == nullptr || !wanted_active(*config, profile_)) view.halting += memory_need(state.status);
-        }
+        ledger_.add_memory_without(asking, view);
         return view;
+    }
+
+    /// What the app holds and whether it is wanted, as known now.
+    void book(const std::string& key) {
+        const auto found = apps_.find(key);
+        if (found == apps_.end()) return ledger_.erase(key);
+        const auto* config = config_->get(key);
+        ledger_.set(key, found->second.status, config != nullptr && wanted_active(*config, profile_));
     }
 
     // ---- events only mark; one pass later does the work
@@ -200,6 +203,7 @@ private:
         auto marked = std::move(dirty_);
         dirty_.clear();
         marked.erase(std::string());
+        for (const auto& key : marked) book(key);
         for (const auto& key : in_order(marked)) look_at(key);
         publish_summary();
         pass_on_markers();
@@ -259,12 +263,19 @@ private:
         const bool known = apps_.contains(key);
         if (!known && config_->get(key) == nullptr) return;
         AppState& state = app(key);
-        Decision decision = settle(state, observe(key, state), node_for(key));
+        const Observed seen = observe(key, state);
+        NodeView node = node_for(key);
+        Decision decision = settle(state, seen, node);
+        if (decision.next.status.MissingMemory) {
+            node.memory.others = ledger_.holders_without(key);
+            decision = settle(state, seen, node);
+        }
         const AppState before = std::exchange(state, std::move(decision.next));
         publish(key, before, state);
         note_change(before, state, known);
         if (holds_memory(before.status) && (!holds_memory(state.status) || state.gone)) mark_waiting();
         wake_at_.erase(key);
+        book(key);
         if (state.gone)
             forget(key);
         else if (decision.wake_at)
@@ -273,6 +284,7 @@ private:
 
     void forget(const std::string& key) {
         apps_.erase(key);
+        ledger_.erase(key);
         heard_of_.erase(key);
         publish_faults_.erase(key);
         if (config_->get(key) != nullptr) mark(key);  // the app came back meanwhile
@@ -340,12 +352,7 @@ private:
     }
 
     void publish_summary() {
-        std::vector<AppOutlook> outlooks;
-        for (const auto& [key, state] : apps_) {
-            const auto* config = config_->get(key);
-            outlooks.push_back({.status = state.status, .wanted = config != nullptr && wanted_active(*config, profile_)});
-        }
-        const auto published = summaries_->publish(types::Uuid{}.to_string(), summarize(outlooks));
+        const auto published = summaries_->publish(types::Uuid{}.to_string(), ledger_.summary());
         if (!published) deps_.log.write(Level::error, "zedmanager.summary_failed", {{"error", published.error().what}});
     }
 
@@ -399,6 +406,7 @@ private:
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // shared with tasks on the loop that may outlive this agent
 
     std::map<std::string, AppState> apps_;
+    Ledger ledger_;
     std::set<std::string> heard_of_;  // whose config was seen in this life
     std::map<std::string, std::string> publish_faults_;
     std::set<std::string> dirty_;

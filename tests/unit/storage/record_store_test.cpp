@@ -61,6 +61,15 @@ TEST_F(RecordFiles, LieWhereEvePutsThemAndArePrivate) {
     EXPECT_EQ(facts.st_mode & 07777U, 0600U);
 }
 
+TEST_F(RecordFiles, ATableWhoseDirectoryWasRemovedIsMadeAgain) {
+    for (const auto& table : {plain, durable}) {
+        put(table, "before", "{1}");
+        std::filesystem::remove_all(file(table.persistent ? "persist" : "run"));
+        put(table, "after", "{2}");
+        EXPECT_THAT(store.load(table)->records, ElementsAre(Pair("after", "{2}")));
+    }
+}
+
 TEST_F(RecordFiles, AreReadBack) {
     put(plain, "a", "{}");
     put(plain, "", "{0}");

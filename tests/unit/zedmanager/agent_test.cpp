@@ -7,7 +7,6 @@
 #include "core/types/config_items.hpp"
 #include "core/types/node.hpp"
 #include "core/zedmanager/records.hpp"
-#include "core/zedmanager/summary.hpp"
 #include "tests/doubles/fake_record_store.hpp"
 #include "tests/doubles/recording_log.hpp"
 #include "tests/sim/node/peers.hpp"
@@ -219,23 +218,6 @@ TEST_F(ZedmanagerAgent, ThePurgeCounterOfAnAppDeletedWhileTheMachineWasOffIsForg
     start();
     loop.run_for(5min);
     EXPECT_TRUE(purges->items().empty());
-}
-
-TEST(AppSummary, CountsEachAppOnce) {  // S11
-    types::AppInstanceStatus error, running, halting, starting, idle;
-    error.Error = "x";
-    error.Activated = running.Activated = halting.Activated = true;
-    const auto summary = summarize({{.status = error, .wanted = true},
-                                    {.status = running, .wanted = true},
-                                    {.status = halting, .wanted = false},
-                                    {.status = starting, .wanted = true},
-                                    {.status = idle, .wanted = false}});
-    EXPECT_EQ(summary.TotalError, 1);
-    EXPECT_EQ(summary.TotalRunning, 1);
-    EXPECT_EQ(summary.TotalStopping, 1);
-    EXPECT_EQ(summary.TotalStarting, 1);
-    const std::vector<AppOutlook> many(300, {.status = running, .wanted = true});
-    EXPECT_EQ(summarize(many).TotalRunning, 255) << "the counter is a byte";
 }
 
 }  // namespace
