@@ -119,16 +119,18 @@ Status DomainFiles::remove_cloud_init(const types::Uuid& app) {
     return directory->remove(disk_of(app), {.reach = Reach::memory});
 }
 
-Status DomainFiles::mark_active(const types::Uuid& app) {
+// Empty files: there is nothing in them to sync, only their names.
+Status DomainFiles::set_active(const std::vector<domainmgr::ActiveMark>& marks) {
     auto directory = DurableDirectory::make(root_.path(active_directory));
     if (!directory) return std::move(directory).error();
-    return directory->write(marker_of(app), "");
-}
-
-Status DomainFiles::clear_active(const types::Uuid& app) {
-    auto directory = DurableDirectory::open(root_.path(active_directory));
-    if (!directory) return directory.error().code == Code::not_found ? Status{} : std::move(directory).error();
-    return directory->remove(marker_of(app));
+    Status result;
+    for (const auto& mark : marks) {
+        const auto name = marker_of(mark.app);
+        const auto set = mark.active ? directory->write(name, "", {.reach = Reach::memory}) : directory->remove(name, {.reach = Reach::memory});
+        if (!set && result) result = set;
+    }
+    const auto synced = directory->sync();
+    return result ? synced : result;
 }
 
 }  // namespace eve::storage

@@ -18,8 +18,7 @@ public:
     Result<types::Format> disk_format(const std::string& path) override;
     Result<std::string> write_cloud_init(const domainmgr::CloudInitDisk& disk) override;
     Status remove_cloud_init(const types::Uuid& app) override;
-    Status mark_active(const types::Uuid& app) override;
-    Status clear_active(const types::Uuid& app) override;
+    Status set_active(const std::vector<domainmgr::ActiveMark>& marks) override;
     Result<std::vector<domainmgr::UsbDevice>> usb_devices() override;
 
 private:

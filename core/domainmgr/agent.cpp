@@ -4,6 +4,7 @@ namespace eve::domainmgr {
 
 Agent::Impl::Impl(Deps deps)
     : deps_(std::move(deps)),
+      marks_(deps_.lanes, deps_.host),
       devices_({.loop = deps_.loop,
                 .lanes = deps_.lanes,
                 .log = deps_.log,

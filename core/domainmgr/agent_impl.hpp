@@ -1,6 +1,6 @@
 #pragma once
 // The agent's state and what it does, for the files of agent*.cpp: gate and configs (agent.cpp), runtimes and what they list (agent_runtimes.cpp),
-// the life of one domain (agent_life.cpp), its inputs and devices (agent_inputs.cpp), what is published of it (agent_records.cpp), figures
+// the life of one domain (agent_life.cpp), looks at many at once (agent_rounds.cpp), its inputs and devices (agent_inputs.cpp), what is published of it (agent_records.cpp), figures
 // (agent_figures.cpp).
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/domainmgr/active_marks.hpp"
 #include "core/domainmgr/agent.hpp"
 #include "core/domainmgr/devices.hpp"
 #include "core/domainmgr/plan.hpp"
@@ -64,6 +65,8 @@ struct Entry {
     bool orphan = false;    ///< no config asked for it
     bool evidence = false;  ///< an old record of it is published until it was seen
     bool marked = false;    ///< as active, for zedmanager after a reboot
+    bool alone = false;     ///< the next look is at it alone, whatever the others
+    std::uint64_t last_call = 0;  ///< its number: what was seen by an older one is out of date
     std::string cloud_init_path;
     Devices::Lent lent;     ///< valid while prepared
     std::optional<TimerId> timer;
@@ -72,6 +75,9 @@ struct Entry {
 };
 
 inline std::string uuid_of(const Entry& entry) { return entry.domain.config.UUIDandVersion.UUID.to_string(); }
+
+/// It runs, as is wanted, and nothing about it is open: its looks are only to notice surprises.
+bool is_steady(const Entry& entry);
 
 class Agent::Impl {
 public:
@@ -103,6 +109,9 @@ private:
     void run(Entry& entry, Step step);
     void call(Entry& entry, Step step, nanoseconds limit, std::function<Result<DomainInfo>(Hypervisor&, const CallContext&)> work);
     void look(Entry& entry);
+    bool look_at_all(RuntimeSlot& slot);
+    void round(RuntimeSlot& slot);
+    void on_round(RuntimeSlot& slot, std::uint64_t number, Result<std::vector<DomainInfo>> listed);
     void prepare(Entry& entry);
     void borrow(const std::string& uuid, std::uint64_t revision, const std::string& cloud_init_path);
     void give_back_devices(Entry& entry);
@@ -149,6 +158,7 @@ private:
     std::shared_ptr<char> alive_ = std::make_shared<char>();  ///< watched by what may come later; this object is its only owner
     types::ConfigItems items_;
     RuntimeSet runtimes_;
+    ActiveMarks marks_;
     Devices devices_;
     UsbDesk desk_;
     std::optional<TimerId> usb_timer_;
@@ -157,6 +167,7 @@ private:
     std::map<std::string, RuntimeSlot*> found_;  ///< which runtime was seen to have a domain
     std::map<std::string, Entry> domains_;
     std::uint64_t calls_ = 0;
+    std::set<RuntimeSlot*> rounds_;  ///< runtimes whose steady domains are being looked at together
     std::size_t lists_pending_ = 0;
     std::uint64_t probes_ = 0;
     std::optional<TimerId> list_timer_;

@@ -30,7 +30,9 @@ void Agent::Impl::run(Entry& entry, Step step) {
     const DomainId id{uuid_of(entry)};
     switch (step) {
         case Step::none: return;
-        case Step::look: look(entry); return;
+        case Step::look:
+            if (!is_steady(entry) || !look_at_all(*entry.runtime)) look(entry);
+            return;
         case Step::prepare: prepare(entry); return;
         case Step::create: create(entry); return;
         case Step::release: release(entry); return;
@@ -75,10 +77,12 @@ void Agent::Impl::call(Entry& entry, Step step, nanoseconds limit,
         return;
     }
     entry.busy = true;
+    entry.alone = false;
+    entry.last_call = ++calls_;
     if (step == Step::create) creating_ = uuid;
     submit(
         "domain/" + uuid, limit,
-        [hypervisor = slot->runtime().hypervisor, &clock = deps_.loop.clock(), id = ++calls_, work = std::move(work)](const LaneContext& lane) {
+        [hypervisor = slot->runtime().hypervisor, &clock = deps_.loop.clock(), id = calls_, work = std::move(work)](const LaneContext& lane) {
             return work(*hypervisor, LaneCall(lane, clock, id));
         },
         [this, uuid, slot, step](Result<DomainInfo> result) { finished(uuid, slot, step, std::move(result)); });
@@ -135,23 +139,22 @@ void Agent::Impl::release(Entry& entry) {
     const bool stays_marked = going_down_;
     entry.busy = true;
     entry.marked = stays_marked;
-    submit(
-        "domain/" + uuid, files_limit,
-        [&host = deps_.host, app, deleted, stays_marked](const LaneContext&) -> Status {
-            Status cleared = stays_marked ? Status{} : host.clear_active(app);
-            if (deleted)
-                if (auto removed = host.remove_cloud_init(app); !removed) return removed;
-            return cleared;
-        },
-        [this, uuid](Status done) {
-            Entry* released = find(uuid);
-            if (released == nullptr) return;
-            released->busy = false;
-            // A file that does not go away is a nuisance, no reason to keep the app for ever.
-            if (!done) deps_.log.write(Level::warn, "domain.release_failed", {{"domain", uuid}, {"error", done.error().what}});
-            on_released(released->domain);
-            settle(uuid);
-        });
+    const auto remove_files = [this, uuid, app, deleted](const Status& cleared) {
+        submit(
+            "domain/" + uuid, files_limit, [&host = deps_.host, app, deleted](const LaneContext&) { return deleted ? host.remove_cloud_init(app) : Status{}; },
+            [this, uuid, cleared](const Status& removed) {
+                Entry* released = find(uuid);
+                if (released == nullptr) return;
+                released->busy = false;
+                // A file that does not go away is a nuisance, no reason to keep the app for ever.
+                const Status& done = removed ? cleared : removed;
+                if (!done) deps_.log.write(Level::warn, "domain.release_failed", {{"domain", uuid}, {"error", done.error().what}});
+                on_released(released->domain);
+                settle(uuid);
+            });
+    };
+    if (stays_marked) remove_files({});
+    else marks_.set(app, false, remove_files);
 }
 
 void Agent::Impl::finished(const std::string& uuid, RuntimeSlot* slot, Step step, Result<DomainInfo> result) {

@@ -56,10 +56,9 @@ void Agent::Impl::log_changes(Entry& entry) {
 }
 
 void Agent::Impl::mark_active(const types::Uuid& app) {
-    submit("domain/" + app.to_string(), files_limit, [&host = deps_.host, app](const LaneContext&) { return host.mark_active(app); },
-           [this, app](Status done) {
-               if (!done) deps_.log.write(Level::warn, "domain.mark_failed", {{"domain", app.to_string()}, {"error", done.error().what}});
-           });
+    marks_.set(app, true, [this, app](const Status& done) {
+        if (!done) deps_.log.write(Level::warn, "domain.mark_failed", {{"domain", app.to_string()}, {"error", done.error().what}});
+    });
 }
 
 }  // namespace eve::domainmgr

@@ -69,6 +69,12 @@ struct CloudInitDisk {
     std::vector<File> files;
 };
 
+/// Whether an app is among those that zedmanager starts first after a reboot.
+struct ActiveMark {
+    types::Uuid app;
+    bool active = false;
+};
+
 /// What the host is asked for, and the files of domainmgr.
 class Host {
 public:
@@ -81,9 +87,8 @@ public:
     virtual Result<std::string> write_cloud_init(const CloudInitDisk& disk) = 0;
     /// The app's disk is gone; succeeds also if there was none. [lane]
     virtual Status remove_cloud_init(const types::Uuid& app) = 0;
-    /// The app is (not) among those that zedmanager starts first after a reboot. [lane]
-    virtual Status mark_active(const types::Uuid& app) = 0;
-    virtual Status clear_active(const types::Uuid& app) = 0;
+    /// All these marks stand, also after a power cut; with an error some may not. [lane]
+    virtual Status set_active(const std::vector<ActiveMark>& marks) = 0;
     /// Every USB device that is plugged in now. [lane]
     virtual Result<std::vector<UsbDevice>> usb_devices() = 0;
 };

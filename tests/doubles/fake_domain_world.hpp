@@ -20,6 +20,7 @@ public:
     std::map<std::string, types::Format> disks;  ///< by path; others do not exist
     std::map<types::Uuid, domainmgr::CloudInitDisk> cloud_init;
     std::set<types::Uuid> active;
+    std::vector<std::size_t> active_groups;  ///< how many marks came at once, each time
     /// Called before each effect with its name: an Error fails it.
     std::function<Status(std::string_view effect)> before;
 
@@ -43,14 +44,13 @@ public:
         cloud_init.erase(app);
         return {};
     }
-    Status mark_active(const types::Uuid& app) override {
-        if (auto allowed = ask("mark_active"); !allowed) return allowed;
-        active.insert(app);
-        return {};
-    }
-    Status clear_active(const types::Uuid& app) override {
-        if (auto allowed = ask("clear_active"); !allowed) return allowed;
-        active.erase(app);
+    Status set_active(const std::vector<domainmgr::ActiveMark>& marks) override {
+        if (auto allowed = ask("set_active"); !allowed) return allowed;
+        active_groups.push_back(marks.size());
+        for (const auto& mark : marks) {
+            if (mark.active) active.insert(mark.app);
+            else active.erase(mark.app);
+        }
         return {};
     }
 

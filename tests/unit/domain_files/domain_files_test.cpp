@@ -99,12 +99,13 @@ TEST_F(DomainFilesTest, WritesAndRemovesCloudInitDisks) {
 
 TEST_F(DomainFilesTest, MarksActiveAppsWithEvesEmptyFiles) {
     const auto marker = directory / "persist/vault/active-app-instance-config" / (app.to_string() + ".json");
-    EXPECT_TRUE(files.clear_active(app));
-    ASSERT_TRUE(files.mark_active(app));
+    EXPECT_TRUE(files.set_active({{.app = app, .active = false}}));
+    ASSERT_TRUE(files.set_active({{.app = app, .active = true}}));
     EXPECT_TRUE(fs::exists(marker));
     EXPECT_EQ(fs::file_size(marker), 0U);
-    ASSERT_TRUE(files.clear_active(app));
+    ASSERT_TRUE(files.set_active({{.app = app, .active = false}, {.app = types::Uuid{}, .active = true}}));
     EXPECT_FALSE(fs::exists(marker));
+    EXPECT_TRUE(fs::exists(marker.parent_path() / (types::Uuid{}.to_string() + ".json")));
 }
 
 TEST_F(DomainFilesTest, WhatAKilledNodeLeftHalfWrittenIsRemovedByTheNext) {

@@ -127,6 +127,17 @@ TEST_F(DomainAgentTest, BootsAnAppAndSaysSo) {
     EXPECT_TRUE(host.cloud_init.contains(config.UUIDandVersion.UUID));
 }
 
+TEST_F(DomainAgentTest, MarksOfManyAppsAreWrittenInGroups) {
+    start_node();
+    runtimes.hypervisor->description.limits.calls_in_flight_max = 8;
+    loop.run_for(10s);
+    for (unsigned n = 1; n <= 30; ++n) ASSERT_TRUE(node.configs->publish(app_uuid(n), domain_config(n, host)));
+    ASSERT_TRUE(loop.run_until([&] { return host.active.size() == 30; }, 2min));
+    EXPECT_LT(host.active_groups.size(), 30U);
+    for (unsigned n = 1; n <= 30; ++n) ASSERT_TRUE(node.configs->unpublish(app_uuid(n)));
+    EXPECT_TRUE(loop.run_until([&] { return host.active.empty() && statuses->items().empty(); }, 2min));
+}
+
 TEST_F(DomainAgentTest, DeletesAnAppWithEverythingItLeft) {
     start_node();
     auto config = domain_config(1, host);
@@ -282,6 +293,44 @@ TEST_F(DomainAgentTest, ADomainThatVanishesIsBrokenNotRunningForEver) {
     ASSERT_TRUE(until(1, SwState::BROKEN, 31s));
     EXPECT_EQ(status(1).DomainId, 0);
     EXPECT_THAT(status(1).Error, HasSubstr("gone"));
+}
+
+TEST_F(DomainAgentTest, DomainsThatRunSteadilyAreLookedAtTogether) {
+    start_node();
+    for (unsigned n = 1; n <= 20; ++n) run_app(n);
+    loop.run_for(1min);
+    hypervisor().forget_calls();
+    loop.run_for(10min);
+    std::size_t alone = 0;
+    for (const auto& call : hypervisor().calls()) alone += call.starts_with("inspect") ? 1 : 0;
+    EXPECT_EQ(alone, 0U);
+    EXPECT_GE(calls("list"), 600U / 30);
+    EXPECT_LE(calls("list"), 600U / 9 + 2);
+}
+
+TEST_F(DomainAgentTest, WhatHappensToOneOfManyIsNoticedAsSoon) {
+    start_node();
+    for (unsigned n = 1; n <= 5; ++n) run_app(n);
+    loop.run_for(1min);
+    hypervisor().guest_dies(DomainId{app_uuid(2)}, 9);
+    EXPECT_TRUE(until(2, SwState::BROKEN, 31s));
+    const eve::testing::FakeCall call;
+    (void)hypervisor().destroy(call, DomainId{app_uuid(3)}, DestroyMode::keep_state);
+    EXPECT_TRUE(until(3, SwState::BROKEN, 31s)) << "a list that does not name it makes it be looked at alone";
+    EXPECT_THAT(status(3).Error, HasSubstr("gone"));
+    for (const unsigned n : {1U, 4U, 5U}) EXPECT_EQ(status(n).State, SwState::RUNNING);
+}
+
+TEST_F(DomainAgentTest, ARuntimeThatCannotListIsAskedForEachDomain) {
+    start_node();
+    for (unsigned n = 1; n <= 5; ++n) run_app(n);
+    hypervisor().before = [](std::string_view method, const DomainId&) {
+        return method == "list" ? Status(Error{.code = Code::timed_out, .what = "a monitor is wedged"}) : Status();
+    };
+    loop.run_for(1min);
+    hypervisor().guest_dies(DomainId{app_uuid(2)}, 9);
+    EXPECT_TRUE(until(2, SwState::BROKEN, 31s));
+    EXPECT_EQ(status(1).State, SwState::RUNNING);
 }
 
 TEST_F(DomainAgentTest, ALostReplyCostsALookNotASecondDomain) {

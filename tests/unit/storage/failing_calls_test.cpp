@@ -180,7 +180,7 @@ const std::vector<Scenario>& scenarios() {
          [](const std::string& root, bool done) { return old_or_new(root + "/persist/checkpoint/lastconfig", old_text, new_text, done); }},
         {"an app is marked active",
          [](const std::string&) {},
-         [](const std::string& root) { return DomainFiles(Root(root)).mark_active(types::Uuid{}); },
+         [](const std::string& root) { return DomainFiles(Root(root)).set_active({{.app = types::Uuid{}, .active = true}}); },
          [](const std::string& root, bool done) {
              const auto path = root + "/persist/vault/active-app-instance-config/" + types::Uuid{}.to_string() + ".json";
              return old_or_new(path, "(none)", "", done);
