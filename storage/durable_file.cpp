@@ -6,12 +6,13 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+
+#include "storage/checksum.hpp"
 
 namespace eve::storage {
 
@@ -250,22 +251,6 @@ void DurableDirectory::remove_temporaries() const {
 }
 
 namespace {
-
-// CRC-32 as in Ethernet and zip: finds every change of a few neighbouring bytes, and all but one in 4 billion of the others.
-std::uint32_t checksum(std::string_view content) {
-    constexpr auto table = [] {
-        std::array<std::uint32_t, 256> made{};
-        for (std::uint32_t i = 0; i < made.size(); ++i) {
-            auto value = i;
-            for (int bit = 0; bit < 8; ++bit) value = (value & 1U) != 0 ? value >> 1U ^ 0xedb88320U : value >> 1U;
-            made[i] = value;
-        }
-        return made;
-    }();
-    auto sum = ~std::uint32_t{0};
-    for (const char c : content) sum = table[(sum ^ static_cast<unsigned char>(c)) & 0xffU] ^ sum >> 8U;
-    return ~sum;
-}
 
 // Behind JSON: a blank for each 0 and a tab for each 1, then the end of the line.
 constexpr std::size_t blanks = 32;

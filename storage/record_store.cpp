@@ -1,10 +1,13 @@
 #include "storage/record_store.hpp"
 
+#include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 
 #include "core/bus/wire.hpp"
 #include "storage/durable_file.hpp"
+#include "storage/table_log.hpp"
 
 namespace eve::storage {
 
@@ -116,19 +119,174 @@ private:
     bus::StoredTable found_;
 };
 
+void lay(bus::StoredTable& over, const bus::StoreChange& change) {
+    using Kind = bus::StoreChange::Kind;
+    switch (change.kind) {
+        case Kind::put: over.records[change.key] = change.json; break;
+        case Kind::remove: over.records.erase(change.key); break;
+        case Kind::marker: over.restart_counter = change.counter; break;
+    }
+}
+
+// What the log says besides the files: all of it when nobody may change anything, else what the disk did not let into them.
 Result<bus::StoredTable> read_table(const Root& root, const bus::TableId& table, bool repair) {
     const auto directory = DurableDirectory::open(base_of(root, table), table.name());
     if (!directory) {
         if (directory.error().code == Code::not_found) return bus::StoredTable{};
         return directory.error();
     }
-    return Reader(*directory, table.persistent, repair).read();
+    auto found = Reader(*directory, table.persistent, repair).read();
+    if (!found || !table.persistent) return found;
+    const auto log = TableLog::read(*directory, table);
+    if (!log) return log.error();
+    for (const auto& change : log->changes) lay(*found, change);
+    return found;
 }
 
 }  // namespace
 
-Result<bus::StoredTable> RecordStore::load(const bus::TableId& table) { return read_table(root_, table, true); }
+struct RecordStore::Log {
+    bus::TableId table;
+    TableLog file;
+    std::map<std::optional<std::string>, bus::StoreChange> pending;  ///< the last change of each key, or of the marker
+
+    void add(const bus::StoreChange& change) {
+        pending.insert_or_assign(change.kind == bus::StoreChange::Kind::marker ? std::nullopt : std::optional{change.key}, change);
+    }
+};
+
+RecordStore::RecordStore(Root root) : root_(std::move(root)) {}
+RecordStore::~RecordStore() = default;
+
+Result<bus::StoredTable> RecordStore::load(const bus::TableId& table) {
+    std::string problem;
+    if (table.persistent) {
+        const std::lock_guard lock(logs_mutex_);
+        if (const auto directory = DurableDirectory::open(base_of(root_, table), table.name()))
+            if (const auto left = TableLog::read(*directory, table)) problem = left->problem;
+        if (const auto log = log_of(table, Absent::is_null); log && *log != nullptr)
+            static_cast<void>(settle(**log, std::numeric_limits<std::size_t>::max()));  // what fails stays in the log, and is read from there
+    }
+    auto found = read_table(root_, table, true);
+    if (found && !problem.empty()) found->problems.push_back(problem);
+    return found;
+}
+
 Result<bus::StoredTable> RecordStore::peek(const bus::TableId& table) { return read_table(root_, table, false); }
+
+Result<RecordStore::Log*> RecordStore::log_of(const bus::TableId& table, Absent absent) {
+    if (const auto known = logs_.find(table); known != logs_.end()) return known->second.get();
+    auto in = absent == Absent::is_made ? directory(table) : Result<Directory>(Directory());
+    if (absent == Absent::is_null) {
+        auto opened = DurableDirectory::open(base_of(root_, table), table.name());
+        if (!opened) return nullptr;
+        in = std::make_shared<const DurableDirectory>(std::move(*opened));
+    }
+    if (!in) return in.error();
+    auto content = TableLog::read(**in, table);
+    if (!content) return std::move(content).error();
+    if (absent == Absent::is_null && content->changes.empty() && content->problem.empty()) return nullptr;
+    auto file = TableLog::open(**in);
+    if (!file) return std::move(file).error();
+    auto log = std::make_unique<Log>(Log{.table = table, .file = std::move(*file), .pending = {}});
+    for (const auto& change : content->changes) log->add(change);
+    return logs_.emplace(table, std::move(log)).first->second.get();
+}
+
+std::vector<Status> RecordStore::append(const std::vector<bus::StoreChange>& batch) {
+    std::vector<Status> results(batch.size());
+    std::map<bus::TableId, std::vector<std::size_t>> of_table;
+    std::vector<bus::StoreChange> in_memory;
+    std::vector<std::size_t> places;
+    for (std::size_t n = 0; n < batch.size(); ++n) {
+        if (batch[n].table.persistent) {
+            of_table[batch[n].table].push_back(n);
+        } else {
+            in_memory.push_back(batch[n]);
+            places.push_back(n);
+        }
+    }
+    {
+        const std::lock_guard lock(logs_mutex_);
+        for (const auto& [table, numbers] : of_table) {
+            std::vector<const bus::StoreChange*> changes;
+            changes.reserve(numbers.size());
+            for (const auto n : numbers) changes.push_back(&batch[n]);
+            const auto appended = append_to(table, changes);
+            for (const auto n : numbers) results[n] = appended;
+        }
+    }
+    const auto written = write_files(in_memory);
+    for (std::size_t n = 0; n < written.size(); ++n) results[places[n]] = written[n];
+    return results;
+}
+
+Status RecordStore::append_to(const bus::TableId& table, const std::vector<const bus::StoreChange*>& changes) {
+    auto log = log_of(table, Absent::is_made);
+    if (!log) return std::move(log).error();
+    auto& file = (*log)->file;
+    if (file.size() >= table_log_bytes_max) {
+        const auto settled = settle(**log, std::numeric_limits<std::size_t>::max());
+        if (!settled && file.size() >= 4 * table_log_bytes_max) return settled.error();
+    }
+    if (auto appended = file.append(changes); !appended) return appended;
+    for (const auto* change : changes) (*log)->add(*change);
+    return {};
+}
+
+Result<bool> RecordStore::settle(std::size_t most) {
+    const std::lock_guard lock(logs_mutex_);
+    Status failed;
+    for (auto& [table, log] : logs_) {
+        const auto before = log->pending.size();
+        const auto left = settle(*log, most);
+        if (!left) failed = left.error();
+        else if (*left) return true;
+        most -= std::min(most, before);
+        if (most == 0) break;
+    }
+    if (!failed) return std::move(failed).error();
+    return std::any_of(logs_.begin(), logs_.end(), [](const auto& item) { return !item.second->pending.empty(); });
+}
+
+Result<bool> RecordStore::settle(Log& log, std::size_t most) {
+    std::vector<bus::StoreChange> batch;
+    for (const auto& [key, change] : log.pending) {
+        if (batch.size() == most) break;
+        batch.push_back(change);
+    }
+    const auto results = write_files(batch);
+    Status failed;
+    for (std::size_t n = 0; n < batch.size(); ++n) {
+        if (results[n]) log.pending.erase(batch[n].kind == bus::StoreChange::Kind::marker ? std::nullopt : std::optional{batch[n].key});
+        else failed = results[n];
+    }
+    if (!failed) return std::move(failed).error();
+    if (!log.pending.empty()) return true;
+    if (auto cleared = log.file.clear(); !cleared) return std::move(cleared).error();
+    return false;
+}
+
+// A table whose log is not empty goes through it: files that are newer than what it says would be put back by the next reader.
+std::vector<Status> RecordStore::commit(const std::vector<bus::StoreChange>& batch) {
+    const bool persistent = std::any_of(batch.begin(), batch.end(), [](const auto& change) { return change.table.persistent; });
+    if (!persistent) return write_files(batch);
+    std::set<bus::TableId> logged;
+    {
+        const std::lock_guard lock(logs_mutex_);
+        for (const auto& change : batch)
+            if (change.table.persistent)
+                if (const auto log = log_of(change.table, Absent::is_null); !log || (*log != nullptr && (*log)->file.size() > 0)) logged.insert(change.table);
+        if (logged.empty()) return write_files(batch);
+    }
+    auto results = append(batch);
+    const std::lock_guard lock(logs_mutex_);
+    for (const auto& table : logged) {
+        const auto log = log_of(table, Absent::is_null);
+        if (log && *log != nullptr) static_cast<void>(settle(**log, std::numeric_limits<std::size_t>::max()));  // durable all the same
+    }
+    return results;
+}
 
 Result<RecordStore::Directory> RecordStore::directory(const bus::TableId& table) {
     const std::lock_guard lock(mutex_);
@@ -154,7 +312,7 @@ Status RecordStore::write(const bus::StoreChange& change, Result<Directory>& dir
     return apply(**directory, change);
 }
 
-std::vector<Status> RecordStore::commit(const std::vector<bus::StoreChange>& batch) {
+std::vector<Status> RecordStore::write_files(const std::vector<bus::StoreChange>& batch) {
     std::map<bus::TableId, Result<Directory>> directories;
     std::vector<Status> results;
     results.reserve(batch.size());
@@ -179,6 +337,11 @@ std::vector<Status> RecordStore::commit(const std::vector<bus::StoreChange>& bat
 }
 
 Result<std::optional<std::string>> RecordStore::set_aside(const bus::TableId& table, const std::string& key) {
+    if (table.persistent) {
+        const std::lock_guard lock(logs_mutex_);
+        if (const auto log = log_of(table, Absent::is_null); log && *log != nullptr)
+            if (auto settled = settle(**log, std::numeric_limits<std::size_t>::max()); !settled) return std::move(settled).error();
+    }
     const auto directory = DurableDirectory::open(base_of(root_, table), table.name());
     if (!directory) return directory.error();
     if (auto moved = directory->rename(file_of(key), aside_of(key)); !moved) return std::move(moved).error();

@@ -1,6 +1,7 @@
 #pragma once
 // The bus's records as EVE keeps them: one JSON file per key in ROOT/run/<agent>/[<scope>/]<topic> or ROOT/persist/status/<the same>, the
-// restart marker in a file of its own, and for persistent tables the previous version beside each record.
+// restart marker in a file of its own, and for persistent tables the previous version beside each record. A burst of changes of a persistent
+// table is made durable in the table's log (table_log.hpp); the files follow.
 
 #include <map>
 #include <memory>
@@ -13,13 +14,20 @@ namespace eve::storage {
 
 class DurableDirectory;
 
+/// A log that grew this long is settled before more is appended; at four times of it, because the disk refuses the files, appends fail.
+inline constexpr std::uint64_t table_log_bytes_max = std::uint64_t{4} << 20U;
+
 class RecordStore final : public bus::RecordStore {
 public:
-    explicit RecordStore(Root root) : root_(std::move(root)) {}
+    explicit RecordStore(Root root);
+    ~RecordStore() override;
 
     Result<bus::StoredTable> load(const bus::TableId& table) override;
     Result<bus::StoredTable> peek(const bus::TableId& table) override;
     std::vector<Status> commit(const std::vector<bus::StoreChange>& batch) override;
+    std::vector<Status> append(const std::vector<bus::StoreChange>& batch) override;
+    Result<bool> settle(std::size_t most) override;
+    bool settles() const override { return true; }
     Result<std::optional<std::string>> set_aside(const bus::TableId& table, const std::string& key) override;
 
 private:
@@ -29,9 +37,20 @@ private:
     /// In the table's directory, which is made and opened again when somebody removed it.
     Status write(const bus::StoreChange& change, Result<Directory>& directory);
 
+    std::vector<Status> write_files(const std::vector<bus::StoreChange>& batch);
+    /// The table's log and what of it is not in files yet; what an earlier life left in it is read. `make`: also if there is none.
+    enum class Absent { is_null, is_made };
+    struct Log;
+    Result<Log*> log_of(const bus::TableId& table, Absent absent);
+    Status append_to(const bus::TableId& table, const std::vector<const bus::StoreChange*>& changes);
+    /// As settle, of one table.
+    Result<bool> settle(Log& log, std::size_t most);
+
     Root root_;
-    std::mutex mutex_;                            ///< commits come from the loop and from a lane
+    std::mutex mutex_;                               ///< commits come from the loop and from a lane
     std::map<bus::TableId, Directory> directories_;  ///< a node has some fifty tables and writes into them all the time
+    std::mutex logs_mutex_;                          ///< before mutex_; held while a log or the files that it is about are written
+    std::map<bus::TableId, std::unique_ptr<Log>> logs_;
 };
 
 }  // namespace eve::storage

@@ -48,8 +48,14 @@ public:
     virtual Result<StoredTable> load(const TableId& table) = 0;
     /// As load, for a subscriber: nothing is changed on disk.
     virtual Result<StoredTable> peek(const TableId& table) = 0;
-    /// Every change is durable (of persistent tables) or has its own error, in the order of `batch`; one group of syncs for all.
+    /// Every change is durable (of persistent tables) and in its file, or has its own error, in the order of `batch`; one group of syncs for all.
     virtual std::vector<Status> commit(const std::vector<StoreChange>& batch) = 0;
+    /// As commit, but the files of persistent tables may follow later, by settle(). load() and peek() see the changes at once.
+    virtual std::vector<Status> append(const std::vector<StoreChange>& batch) { return commit(batch); }
+    /// At most `most` more of what was appended is in its file; whether some is left.
+    virtual Result<bool> settle(std::size_t /*most*/) { return false; }
+    /// Whether append() leaves anything to settle(). [any-thread]
+    virtual bool settles() const { return false; }
     /// The record's file is out of the way of the next load, kept for a person to look at. What its .bak held takes its place and is returned.
     virtual Result<std::optional<std::string>> set_aside(const TableId& table, const std::string& key) = 0;
 };

@@ -20,12 +20,15 @@ namespace eve::bus {
 inline constexpr std::chrono::minutes stale_grace{2};
 /// Between two attempts to write what the disk refused.
 inline constexpr std::chrono::seconds store_retry{10};
+/// After a burst of persistent records until their files follow the log, and how many files are written before others get their turn.
+inline constexpr std::chrono::milliseconds settle_quiet{100};
+inline constexpr std::size_t settle_records = 32;
 
 class Publication;
 class Subscription;
 
-/// Record files written off the loop: one batch in flight, later changes of a key replace earlier ones that wait. Subscribers hear of a change
-/// when its batch is done.
+/// Records written off the loop: one batch in flight, later changes of a key replace earlier ones that wait. Subscribers hear of a change when
+/// its batch is durable; its file may follow.
 class Journal : public std::enable_shared_from_this<Journal> {
 public:
     Journal(Loop& loop, Log& log, RecordStore& store, Lanes* lanes) : loop_(loop), log_(log), store_(store), lanes_(lanes) {}
@@ -58,6 +61,8 @@ private:
     void finish(const std::vector<Status>& results);
     void tell(const Entry& entry);
     bool note(const StoreChange& change, const Status& result);
+    void settle_after(std::chrono::nanoseconds delay);
+    void settle();
 
     Loop& loop_;
     Log& log_;
@@ -68,6 +73,8 @@ private:
     std::set<Key> written_now_;  // the keys of in_flight_
     bool posted_ = false;
     std::optional<TimerId> retry_;
+    std::optional<TimerId> settle_timer_;
+    bool settling_ = false;
     std::set<TableId> failing_;
     std::map<TableId, Stored> listeners_;
 };

@@ -25,6 +25,39 @@ void Journal::flush() {
     waiting_.clear();
     const auto results = store_.commit(batch);
     for (std::size_t i = 0; i < batch.size() && i < results.size(); ++i) static_cast<void>(note(batch[i], results[i]));
+    for (;;) {
+        const auto left = store_.settle(settle_records);
+        if (left && *left) continue;
+        if (!left) log_.write(Level::warn, "bus.settle_failed", {{"error", left.error().what}, {"hint", left.error().hint}});
+        return;
+    }
+}
+
+void Journal::settle_after(std::chrono::nanoseconds delay) {
+    if (settle_timer_ || settling_) return;
+    settle_timer_ = loop_.after(delay, [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->settle();
+    });
+}
+
+// A few files at a time: what is published meanwhile waits for these, not for all.
+void Journal::settle() {
+    settle_timer_.reset();
+    if (posted_ || !in_flight_.empty()) return settle_after(settle_quiet);
+    settling_ = true;
+    lanes_->submit(
+        lane, [&store = store_](const LaneContext&) { return store.settle(settle_records); },
+        [weak = weak_from_this()](const Result<bool>& left) {
+            const auto self = weak.lock();
+            if (!self) return;
+            self->settling_ = false;
+            if (!left) {
+                self->log_.write(Level::warn, "bus.settle_failed", {{"error", left.error().what}, {"hint", left.error().hint}});
+                self->settle_after(store_retry);
+            } else if (*left) {
+                self->settle();
+            }
+        });
 }
 
 Journal::Key Journal::key_of(const StoreChange& change) {
@@ -100,7 +133,7 @@ void Journal::start() {
     }
     if (lanes_ == nullptr) return finish(store_.commit(batch));
     lanes_->submit(
-        lane, [&store = store_, batch = std::move(batch)](const LaneContext&) { return store.commit(batch); },
+        lane, [&store = store_, batch = std::move(batch)](const LaneContext&) { return store.append(batch); },
         [weak = weak_from_this()](const std::vector<Status>& results) {
             if (const auto self = weak.lock()) self->finish(results);
         });
@@ -115,6 +148,7 @@ void Journal::finish(const std::vector<Status>& results) {
         failed = true;
         waiting_.try_emplace(key_of(written[i].change), written[i]);  // unless a later change of it waits already
     }
+    if (lanes_ != nullptr && store_.settles()) settle_after(settle_quiet);
     if (!waiting_.empty()) schedule(failed ? std::chrono::nanoseconds{store_retry} : std::chrono::nanoseconds{0});
     for (const auto& entry : written) tell(entry);
 }

@@ -1,10 +1,25 @@
 #include "tests/doubles/fake_record_store.hpp"
 
+#include <algorithm>
+
 namespace eve {
 
 Result<bus::StoredTable> FakeRecordStore::load(const bus::TableId& table) {
     const auto found = tables.find(table);
     return found == tables.end() ? bus::StoredTable{} : found->second;
+}
+
+std::vector<Status> FakeRecordStore::append(const std::vector<bus::StoreChange>& batch) {
+    if (files_follow) unsettled += batch.size();
+    return commit(batch);
+}
+
+Result<bool> FakeRecordStore::settle(std::size_t most) {
+    ++settle_calls;
+    if (settle_fault)
+        if (auto allowed = settle_fault(); !allowed) return std::move(allowed).error();
+    unsettled -= std::min(unsettled, most);
+    return unsettled > 0;
 }
 
 std::vector<Status> FakeRecordStore::commit(const std::vector<bus::StoreChange>& batch) {

@@ -291,6 +291,26 @@ TEST_F(BusTest, PersistentRecordsAreStoredBeforeAnyoneHearsOfThem) {
     EXPECT_LT(store.commits, 10U);  // grouped
 }
 
+TEST_F(BusTest, FilesFollowABurstAFewAtATimeAndAreTriedAgainWhenTheDiskRefuses) {
+    store.files_follow = true;
+    const auto publication = bus.publish<Sample>(durable);
+    const auto subscription = bus.subscribe<Sample>(durable, heard.handlers());
+    for (int n = 0; n < 100; ++n) ASSERT_TRUE(publication->publish("k" + std::to_string(n), sample(n)));
+    loop.run_for(50ms);
+    EXPECT_EQ(subscription->items().size(), 100U) << "told when they are durable";
+    EXPECT_EQ(store.unsettled, 100U) << "not in the middle of a burst";
+    store.settle_fault = [] { return Status{Error{.code = Code::resource_exhausted, .what = "disk full"}}; };
+    loop.run_for(5s);
+    EXPECT_EQ(store.settle_calls, 1U);
+    store.settle_fault = nullptr;
+    loop.run_for(20s);
+    EXPECT_EQ(store.unsettled, 0U);
+    EXPECT_GE(store.settle_calls, 4U);
+    const auto calls = store.settle_calls;
+    loop.run_for(1h);
+    EXPECT_EQ(store.settle_calls, calls) << "nothing wakes a node that idles";
+}
+
 TEST_F(BusTest, ANewLifeWithinAWriteBeginsWithWhatIsBeingWritten) {
     auto publication = bus.publish<Sample>(durable);
     ASSERT_TRUE(publication->publish("a", sample(1)));

@@ -124,7 +124,7 @@ protected:
     const std::vector<TableId> tables_{{.agent = "zedmanager", .topic = "UuidToNum", .persistent = true},
                                        {.agent = "zedrouter", .scope = "x", .topic = "AppMACGenerator", .persistent = true}};
 
-    // Publishes, removals, markers, restarts of the process; also what an earlier life left.
+    // Publishes, removals, markers, in files or in the log, files that follow the log in part or whole, restarts of the process.
     std::vector<Commit> play(Prng& prng, Recording& recording, int commits, std::size_t batch_max) {
         std::vector<Commit> history;
         auto store = std::make_unique<storage::RecordStore>(Root{live_.string()});
@@ -150,9 +150,13 @@ protected:
                 }
                 if (used.insert(slot_of(change)).second || used.size() > 2 * batch_max) commit.batch.push_back(std::move(change));
             }
-            for (const auto& result : store->commit(commit.batch)) EXPECT_TRUE(result) << result.error().what;
+            const auto results = prng.chance(60) ? store->append(commit.batch) : store->commit(commit.batch);
+            for (const auto& result : results) EXPECT_TRUE(result) << result.error().what;
             commit.end = recording.ops().size();
             history.push_back(std::move(commit));
+            if (prng.chance(30)) {
+                EXPECT_TRUE(store->settle(1 + prng.below(batch_max)));
+            }
         }
         return history;
     }
@@ -228,7 +232,7 @@ TEST_F(PowerCutOfRecords, LosesNothingAcknowledgedWhenOneIsWrittenAtATime) {
 
 TEST_F(PowerCutOfRecords, LosesNothingAcknowledgedInGroups) {
     std::size_t states = 0;
-    for (std::uint64_t seed = 101; seed <= 104 && !HasFailure(); ++seed) run(seed, 10, 6, states);
+    for (std::uint64_t seed = 101; seed <= 108 && !HasFailure(); ++seed) run(seed, 10, 6, states);
     std::printf("%zu disks\n", states);
     EXPECT_GT(states, 10'000U);
 }
@@ -476,6 +480,47 @@ TEST_F(BitRot, OfARecordIsDetectedReportedAndThePreviousVersionTaken) {
         }
     }
     for (std::size_t size = 0; size < good.size(); ++size) {
+        check(good.substr(0, size), "cut to " + std::to_string(size));
+        if (HasFatalFailure()) return;
+    }
+}
+
+TEST_F(BitRot, OfALogIsDetectedAndReportedAndWhatIsWholeIsTaken) {
+    const TableId table{.agent = "zedmanager", .topic = "UuidToNum", .persistent = true};
+    const auto path = temp_.string() + "/persist/status/zedmanager/UuidToNum/journal";
+    const auto older = json_of("k", 1, 40), newer = json_of("k", 2, 60);
+    std::vector<std::size_t> ends;
+    {
+        storage::RecordStore store{Root{temp_.string()}};
+        for (const auto& json : {older, newer}) {
+            ASSERT_TRUE(store.append({{.kind = StoreChange::Kind::put, .table = table, .key = "k", .json = json}}).front());
+            ends.push_back(get(path).size());
+        }
+    }
+    const auto good = get(path);
+    const auto check = [&](const std::string& damaged, const std::string& what) {
+        fs::remove(temp_.string() + "/persist/status/zedmanager/UuidToNum/k.json");
+        fs::remove(temp_.string() + "/persist/status/zedmanager/UuidToNum/k.json.bak");
+        put(path, damaged);
+        storage::RecordStore store{Root{temp_.string()}};
+        const auto peeked = store.peek(table);
+        const auto loaded = store.load(table);
+        ASSERT_TRUE(peeked && loaded) << what;
+        ASSERT_EQ(peeked->records, loaded->records) << what;
+        const auto found = loaded->records.find("k");
+        const bool is_newer = found != loaded->records.end() && found->second == newer;
+        const bool is_older = found != loaded->records.end() && found->second == older;
+        ASSERT_TRUE(is_newer || is_older || found == loaded->records.end()) << what;
+        ASSERT_TRUE(is_newer || !loaded->problems.empty()) << what;
+        ASSERT_TRUE(store.load(table)->problems.empty()) << what << ": named at each start";
+    };
+    for (std::size_t at = 0; at < good.size(); ++at)
+        for (unsigned bit = 0; bit < 8; ++bit) {
+            check(flipped(good, at, bit), "byte " + std::to_string(at) + " bit " + std::to_string(bit));
+            if (HasFatalFailure()) return;
+        }
+    for (std::size_t size = 1; size < good.size(); ++size) {
+        if (size == ends[0]) continue;  // as if the second had never been written
         check(good.substr(0, size), "cut to " + std::to_string(size));
         if (HasFatalFailure()) return;
     }

@@ -131,6 +131,16 @@ bus::StoreChange change(bool persistent, const std::string& json) {
             .json = json};
 }
 
+// What the next life finds.
+std::string old_or_new_record(const std::string& root, const std::string& before, const std::string& after, bool done) {
+    const auto found = RecordStore(Root(root)).peek(change(true, "").table);
+    if (!found) return found.error().what;
+    const auto record = found->records.find("k");
+    const auto now = record == found->records.end() ? std::string("(none)") : record->second;
+    if (now != before && now != after) return "the record is neither the old nor the new one but '" + now + "'";
+    return done && now != after ? "the record is the old one although it was said to be stored" : "";
+}
+
 const std::vector<Scenario>& scenarios() {
     static const std::vector<Scenario> all{
         {"a file is made",
@@ -170,6 +180,19 @@ const std::vector<Scenario>& scenarios() {
          [](const std::string& root) { ASSERT_TRUE(RecordStore(Root(root)).commit({change(true, R"({"n":1})")})[0]); },
          [](const std::string& root) { return RecordStore(Root(root)).commit({change(true, R"({"n":2})")})[0]; },
          [](const std::string& root, bool done) { return old_or_new(root + "/persist/status/a/T/k.json", R"({"n":1})", R"({"n":2})", done); }},
+        {"a record is stored in the table's log",
+         [](const std::string& root) { ASSERT_TRUE(RecordStore(Root(root)).append({change(true, R"({"n":1})")})[0]); },
+         [](const std::string& root) { return RecordStore(Root(root)).append({change(true, R"({"n":2})")})[0]; },
+         [](const std::string& root, bool done) { return old_or_new_record(root, R"({"n":1})", R"({"n":2})", done); }},
+        {"the files follow the log",
+         [](const std::string& root) { ASSERT_TRUE(RecordStore(Root(root)).commit({change(true, R"({"n":1})")})[0]); },
+         [](const std::string& root) {
+             RecordStore store{Root(root)};
+             auto appended = store.append({change(true, R"({"n":2})")})[0];
+             static_cast<void>(store.settle(10));  // whatever comes of it, what was appended is not lost
+             return appended;
+         },
+         [](const std::string& root, bool done) { return old_or_new_record(root, R"({"n":1})", R"({"n":2})", done); }},
         {"a record is removed",
          [](const std::string& root) { ASSERT_TRUE(RecordStore(Root(root)).commit({change(false, R"({"n":1})")})[0]); },
          [](const std::string& root) { return RecordStore(Root(root)).commit({change(false, "")})[0]; },

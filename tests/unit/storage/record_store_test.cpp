@@ -70,6 +70,63 @@ TEST_F(RecordFiles, ATableWhoseDirectoryWasRemovedIsMadeAgain) {
     }
 }
 
+class RecordLog : public RecordFiles {
+protected:
+    void append(const std::vector<StoreChange>& batch) {
+        for (const auto& result : store.append(batch)) ASSERT_TRUE(result) << result.error().what;
+    }
+    StoreChange value(const TableId& table, const std::string& key, const std::string& json) const {
+        return {.kind = StoreChange::Kind::put, .table = table, .key = key, .json = json};
+    }
+    StoreChange removal(const TableId& table, const std::string& key) const { return {.kind = StoreChange::Kind::remove, .table = table, .key = key}; }
+    bool exists(const std::string& name) const { return std::filesystem::exists(file(name)); }
+};
+
+TEST_F(RecordLog, HoldsABurstUntilTheFilesFollow) {
+    append({value(durable, "a", "{1}"), value(durable, "b", "{2}"), value(plain, "c", "{3}")});
+    EXPECT_FALSE(exists("persist/status/zedmanager/UuidToNum/a.json"));
+    EXPECT_EQ(content("run/zedmanager/DomainConfig/c.json"), "{3}") << "what lives in memory needs no log";
+    EXPECT_THAT(store.peek(durable)->records, ElementsAre(Pair("a", "{1}"), Pair("b", "{2}")));
+    const auto some_left = store.settle(1);
+    ASSERT_TRUE(some_left);
+    EXPECT_TRUE(*some_left);
+    const auto none_left = store.settle(10);
+    ASSERT_TRUE(none_left);
+    EXPECT_FALSE(*none_left);
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/a.json"), seal_json("{1}"));
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/b.json"), seal_json("{2}"));
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/journal"), "");
+}
+
+TEST_F(RecordLog, IsTakenUpByTheNextLife) {
+    put(durable, "gone", "{0}");
+    append({value(durable, "a", "{1}"), removal(durable, "gone"), {.kind = StoreChange::Kind::marker, .table = durable, .counter = 4}});
+    append({value(durable, "a", "{2}")});
+    RecordStore next{Root{temp.string()}};
+    const auto loaded = next.load(durable);
+    ASSERT_TRUE(loaded);
+    EXPECT_THAT(loaded->records, ElementsAre(Pair("a", "{2}")));
+    EXPECT_THAT(loaded->problems, IsEmpty());
+    EXPECT_EQ(loaded->restart_counter, 4);
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/a.json"), seal_json("{2}"));
+    EXPECT_FALSE(exists("persist/status/zedmanager/UuidToNum/gone.json"));
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/journal"), "");
+}
+
+TEST_F(RecordLog, AFileIsNeverNewerThanWhatTheLogSays) {
+    append({value(durable, "a", "{1}")});
+    put(durable, "a", "{2}");
+    RecordStore next{Root{temp.string()}};
+    EXPECT_THAT(next.load(durable)->records, ElementsAre(Pair("a", "{2}")));
+}
+
+TEST_F(RecordLog, IsSettledWhenItGrowsLong) {
+    const std::string big(40000, 'x');
+    for (std::uint64_t written = 0; written < 2 * table_log_bytes_max; written += big.size()) append({value(durable, "a", big + std::to_string(written))});
+    EXPECT_LT(content("persist/status/zedmanager/UuidToNum/journal").size(), table_log_bytes_max + 2 * big.size());
+    EXPECT_TRUE(exists("persist/status/zedmanager/UuidToNum/a.json"));
+}
+
 TEST_F(RecordFiles, AreReadBack) {
     put(plain, "a", "{}");
     put(plain, "", "{0}");
