@@ -118,6 +118,11 @@ void Agent::Impl::on_domain_config(const std::string& key, const types::DomainCo
     entry.orphan = false;
     on_config(entry.domain, config, now());
     if (entry.runtime == nullptr) entry.runtime = runtimes_.choose(runtime_mode(config.VirtualizationMode));
+    if (const auto seen = added ? listing_.answer(uuid, deps_.loop.now()) : std::nullopt) {
+        on_seen(entry.domain, *seen, policy(), now(), next_look());
+        // One that was running before us has its devices already.
+        if (seen->presence == Presence::present) devices_.adopt(config.UUIDandVersion.UUID, config.IoAdapterList);
+    }
     settle(uuid);
 }
 

@@ -17,6 +17,7 @@
 #include "core/domainmgr/active_marks.hpp"
 #include "core/domainmgr/agent.hpp"
 #include "core/domainmgr/devices.hpp"
+#include "core/domainmgr/listing.hpp"
 #include "core/domainmgr/plan.hpp"
 #include "core/domainmgr/runtime_set.hpp"
 #include "core/domainmgr/translate.hpp"
@@ -165,6 +166,7 @@ private:
     bool usb_looking_ = false;
     std::set<std::string> usb_under_way_;  ///< names of devices that are being attached or detached
     std::map<std::string, RuntimeSlot*> found_;  ///< which runtime was seen to have a domain
+    Listing listing_;
     std::map<std::string, Entry> domains_;
     std::uint64_t calls_ = 0;
     std::set<RuntimeSlot*> rounds_;  ///< runtimes whose steady domains are being looked at together

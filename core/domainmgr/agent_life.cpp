@@ -201,6 +201,7 @@ void Agent::Impl::settle(const std::string& uuid) {
             if (metrics_->get(uuid) != nullptr) (void)metrics_->unpublish(uuid);
         }
         found_.erase(uuid);
+        listing_.doubt(uuid);
         domains_.erase(uuid);
         deps_.log.write(Level::info, "domain.deleted", {{"domain", uuid}});
         return;

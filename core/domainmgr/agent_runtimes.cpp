@@ -32,6 +32,7 @@ void Agent::Impl::list_all() {
         gate_changed();
         return;
     }
+    listing_.begin();
     for (const auto& slot : runtimes_.slots()) list(*slot);
 }
 
@@ -51,9 +52,11 @@ void Agent::Impl::list(RuntimeSlot& slot) {
 void Agent::Impl::on_listed(RuntimeSlot& slot, Result<std::vector<DomainInfo>> listed) {
     if (!listed) {
         deps_.log.write(Level::warn, "runtime.list_failed", {{"runtime", slot.id()}, {"error", listed.error().what}});
+        listing_.failed();
     } else {
         for (const auto& info : *listed) {
             const std::string& uuid = info.id.value;
+            listing_.add(info);
             found_[uuid] = &slot;
             if (info.presence == Presence::absent) continue;
             if (Entry* entry = find(uuid)) {
@@ -64,6 +67,7 @@ void Agent::Impl::on_listed(RuntimeSlot& slot, Result<std::vector<DomainInfo>> l
         }
     }
     if (--lists_pending_ > 0) return;
+    listing_.complete(deps_.loop.now());
     listed_ = true;
     if (list_timer_) deps_.loop.cancel(*list_timer_);
     list_timer_ = deps_.loop.after(list_interval, later([this] {
@@ -88,6 +92,7 @@ void Agent::Impl::on_runtime_event(const std::string& uuid) {
     std::vector<std::string> hinted;
     if (!uuid.empty()) {
         hinted.push_back(uuid);
+        listing_.doubt(uuid);
     } else {
         for (const auto& [each, entry] : domains_) hinted.push_back(each);
         list_all();

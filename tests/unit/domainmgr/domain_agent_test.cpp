@@ -4,6 +4,7 @@
 
 #include "eve/testing/call_context.hpp"
 #include "core/domainmgr/agent.hpp"
+#include "core/domainmgr/listing.hpp"
 #include "tests/doubles/domain_node.hpp"
 #include "tests/doubles/fake_record_store.hpp"
 #include "tests/doubles/recording_log.hpp"
@@ -369,6 +370,55 @@ TEST_F(DomainAgentTest, ARestartedNodeAdoptsWhatRuns) {
     EXPECT_EQ(calls("create " + app_uuid(1)), 0U);
     EXPECT_EQ(calls("stop.ask " + app_uuid(1)), 0U);
     EXPECT_EQ(hypervisor().find(DomainId{app_uuid(1)})->info.pid, 1000);
+}
+
+TEST_F(DomainAgentTest, ARestartedNodeTakesWhatTheListSaysAndLooksOnlyWhereItIsInDoubt) {
+    start_node();
+    for (unsigned n = 1; n <= 5; ++n) run_app(n);
+    kill_agent();
+    hypervisor().forget_calls();
+    start_agent();
+    ASSERT_TRUE(loop.run_until([&] { return log.count("domainmgr.ready") == 2; }, 10s));
+    loop.run_for(2s);
+    for (unsigned n = 1; n <= 5; ++n) {
+        EXPECT_EQ(status(n).State, SwState::RUNNING);
+        EXPECT_EQ(calls("inspect " + app_uuid(n)), 0U) << n;
+    }
+    // A new app is in no list: nothing of it can be there.
+    run_app(6);
+    EXPECT_EQ(calls("inspect " + app_uuid(6)), 0U);
+    // One that was there before may have left something.
+    ASSERT_TRUE(node.configs->unpublish(app_uuid(6)));
+    ASSERT_TRUE(loop.run_until([&] { return statuses->get(app_uuid(6)) == nullptr; }, 30s));
+    hypervisor().forget_calls();
+    run_app(6);
+    EXPECT_EQ(calls("inspect " + app_uuid(6)), 1U);
+}
+
+TEST(DomainListing, AnswersOnlyWhatIsCertain) {
+    const Instant start{std::chrono::hours{1}};
+    const DomainInfo there{.id = DomainId{"there"}, .presence = Presence::present, .state = DomainState::running};
+    domainmgr::Listing listing;
+    EXPECT_FALSE(listing.answer("there", start)) << "nobody was asked";
+    listing.begin();
+    listing.add(there);
+    EXPECT_FALSE(listing.answer("there", start)) << "not all have answered";
+    listing.complete(start);
+    EXPECT_EQ(listing.answer("there", start), there);
+    EXPECT_EQ(listing.answer("new", start)->presence, Presence::absent);
+    EXPECT_FALSE(listing.answer("there", start + domainmgr::listing_believed + 1s)) << "it may have died since";
+    EXPECT_TRUE(listing.answer("new", start + 1h)) << "nobody else makes domains";
+    listing.doubt("there");
+    listing.doubt("new");
+    EXPECT_FALSE(listing.answer("there", start));
+    EXPECT_FALSE(listing.answer("new", start));
+    listing.begin();
+    listing.add(there);
+    listing.add(there);
+    listing.failed();
+    listing.complete(start);
+    EXPECT_FALSE(listing.answer("there", start)) << "two claim it";
+    EXPECT_FALSE(listing.answer("new", start)) << "one did not answer";
 }
 
 TEST_F(DomainAgentTest, ANodeWithoutRecordsAdoptsWhatRunsToo) {
