@@ -198,6 +198,8 @@ Status PciAssigner::unbind(const CallContext& call, const std::string& address) 
                      "end what uses the device; the unbind ends by itself then");
     if (!done && done.error().code == Code::not_found) return {};  // gone meanwhile: seen below
     if (!done) return about(Code::unavailable, address, "unbinding it from " + driver + ": " + done.error().what);
+    // pciback keeps a slot for what it had once, and seizes the device when drivers are looked for.
+    if (driver == pciback_driver) (void)sysfs_.write("bus/pci/drivers/pciback/remove_slot", address, write_limit(call));
     return {};
 }
 
@@ -257,8 +259,10 @@ Error PciAssigner::rolled_back(std::vector<Before> done, Error error) {
             (void)unbind(call, before.address);
             if (!before.driver.empty()) {
                 (void)probe_driver(call, before.address);
-                if (!settles(call, before.address, before.driver))
+                if (!settles(call, before.address, before.driver)) {
+                    if (before.driver == pciback_driver) (void)sysfs_.write("bus/pci/drivers/pciback/new_slot", before.address, options_.write_limit);
                     (void)sysfs_.write("bus/pci/drivers/" + before.driver + "/bind", before.address, options_.write_limit);
+                }
             }
         }
         if (settles(call, before.address, before.driver)) continue;

@@ -172,6 +172,11 @@ private:
             bind(text, driver);
             return {};
         }
+        if (path == "bus/pci/drivers/pciback/remove_slot" || path == "bus/pci/drivers/pciback/new_slot") {
+            if (path.ends_with("new_slot")) slots_.insert(text);
+            else if (slots_.erase(text) == 0) return refused("No such device");
+            return {};
+        }
         const auto address = address_in(path);
         if (!devices_.contains(address)) return Error{.code = Code::not_found, .what = path + ": No such file or directory"};
         if (path.ends_with("/driver_override")) {
@@ -199,7 +204,7 @@ private:
     void probe(const std::string& address) {
         const auto& device = devices_.at(address);
         auto wanted = text("bus/pci/devices/" + address + "/driver_override");
-        if (wanted == "(null)") wanted = device.driver;
+        if (wanted == "(null)") wanted = slots_.contains(address) ? "pciback" : device.driver;  // pciback seizes what it had until its slot is removed
         if (const auto instead = binds_instead.find(address); instead != binds_instead.end() && wanted == "vfio-pci") wanted = instead->second;
         if (wanted == "vfio-pci" && device.group.empty()) return;  // -22: no IOMMU
         if (!wanted.empty() && std::filesystem::exists(root() / "bus/pci/drivers" / wanted)) bind(address, wanted);
@@ -208,6 +213,7 @@ private:
         const auto& device = devices_.at(address);
         const auto path = real_path(address);
         link(path + "/driver", up(path) + "bus/pci/drivers/" + driver);
+        if (driver == "pciback") slots_.insert(address);
         std::filesystem::remove(root() / "bus/pci/drivers" / driver / address);
         if (driver != device.driver) return;
         if (!device.interface.empty()) {
@@ -257,6 +263,7 @@ private:
     pci::DirectorySysfs reader_;
     std::map<std::string, FakePciDevice> devices_;
     std::set<std::string> pending_;
+    std::set<std::string> slots_;  // of pciback
 };
 
 /// VFIO's files: groups that a guest has open, and what the machine lacks.
