@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -112,6 +113,7 @@ Result<SeenHost> Session::host() {
     SeenHost host{.memory_kib = info.total_pages * 4,
                   .memory_free_kib = (info.free_pages + info.scrub_pages) * 4,
                   .cpus = info.nr_cpus,
+                  .cpu_id_max = info.max_cpu_id,
                   .hvm = info.cap_hvm,
                   .directio = info.cap_hvm_directio};
     libxl_.libxl_physinfo_dispose(&info);
@@ -294,12 +296,16 @@ private:
     libxl_domain_config config_{};
 };
 
-Result<std::uint64_t> Session::memory_needed_kib(const XenConfig& config) {
+Status Session::has_memory_for(const XenConfig& config) {
     Config made(libxl_, context_, config);
     std::uint64_t needed = 0;
     const int rc = libxl_.libxl_domain_need_memory(context_, made.get(), 0, &needed);
     if (rc != 0) return failure(rc, "the memory that the domain needs cannot be told");
-    return needed;
+    auto seen = host();
+    if (!seen) return std::move(seen).error();
+    if (needed <= seen->memory_free_kib) return {};
+    return Error{.code = Code::resource_exhausted,
+                 .what = "the domain needs " + std::to_string((needed + 1023) / 1024) + " MiB of memory and Xen has " + std::to_string(seen->memory_free_kib / 1024) + " MiB left"};
 }
 
 Result<std::uint32_t> Session::create(const XenConfig& config, const std::string& keep) {
@@ -340,11 +346,16 @@ Result<std::string> Session::kept(std::uint32_t domid) {
 }
 
 void Session::report_ends(int socket) {
+    std::map<std::uint32_t, libxl_evgen_domain_death*> watches;
     while (true) {
         libxl_event* event = nullptr;
         while (libxl_.libxl_event_check(context_, &event, LIBXL_EVENTMASK_ALL, nullptr, nullptr) == 0) {
             const std::uint32_t domid = event->domid;
             libxl_.libxl_event_free(context_, event);
+            if (const auto watch = watches.find(domid); watch != watches.end()) {
+                libxl_.libxl_evdisable_domain_death(context_, watch->second);
+                watches.erase(watch);
+            }
             if (::send(socket, &domid, sizeof domid, MSG_NOSIGNAL) < 0) return;
         }
         std::array<pollfd, pollfds_max> polled{};
@@ -361,8 +372,12 @@ void Session::report_ends(int socket) {
         if (polled[last].revents == 0) continue;
         std::uint32_t domid = 0;
         if (::recv(socket, &domid, sizeof domid, 0) != sizeof domid) return;
+        if (watches.contains(domid)) continue;
         libxl_evgen_domain_death* watch = nullptr;
-        libxl_.libxl_evenable_domain_death(context_, domid, 0, &watch);  // one that is gone already says so at once
+        if (libxl_.libxl_evenable_domain_death(context_, domid, 0, &watch) == 0) watches[domid] = watch;
+        // Of one that ended before, libxl says nothing until another one ends.
+        const auto seen_now = this->domain(domid);
+        if ((!seen_now || seen_now->shut_down || seen_now->dying) && ::send(socket, &domid, sizeof domid, MSG_NOSIGNAL) < 0) return;
     }
 }
 

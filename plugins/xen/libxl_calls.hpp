@@ -30,7 +30,8 @@ public:
     Result<SeenDomain> domain(std::uint32_t domid);
     Status power_button(std::uint32_t domid);
 
-    Result<std::uint64_t> memory_needed_kib(const XenConfig& config);
+    /// Errors: resource_exhausted - Xen has less than the domain takes.
+    Status has_memory_for(const XenConfig& config);
     Result<std::uint32_t> create(const XenConfig& config, const std::string& keep);
     Status unpause(std::uint32_t domid);
     Status destroy(std::uint32_t domid);

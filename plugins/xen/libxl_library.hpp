@@ -22,8 +22,8 @@ namespace eve::xen {
     use(libxl_cpu_bitmap_alloc) use(libxl_bitmap_set) use(libxl_bitmap_init) use(libxl_bitmap_dispose) use(libxl_defbool_set)                \
     use(libxl_uuid_from_string) use(libxl_device_disk_init) use(libxl_device_nic_init) use(libxl_device_pci_init) use(libxl_device_vfb_init) \
     use(libxl_device_vkb_init) use(libxl_domain_need_memory) use(libxl_domain_create_new) use(libxl_domain_unpause) use(libxl_domain_destroy) \
-    use(libxl_send_trigger) use(libxl_userdata_store) use(libxl_userdata_retrieve) use(libxl_evenable_domain_death) use(libxl_event_check)   \
-    use(libxl_event_free) use(libxl_osevent_beforepoll) use(libxl_osevent_afterpoll)
+    use(libxl_send_trigger) use(libxl_userdata_store) use(libxl_userdata_retrieve) use(libxl_evenable_domain_death)                          \
+    use(libxl_evdisable_domain_death) use(libxl_event_check) use(libxl_event_free) use(libxl_osevent_beforepoll) use(libxl_osevent_afterpoll)
 
 /// The functions, by their own names.
 struct Libxl {

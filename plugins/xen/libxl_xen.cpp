@@ -61,11 +61,11 @@ public:
         return with_hypercalls([&](Session& session) { return session.domain(domid); });
     }
 
-    Result<std::uint64_t> memory_needed_kib(const XenConfig& config, const Limit& limit) override {
-        return number_of(step("ask libxl for the memory needed", limit, [&](Session& session) { return text_of(session.memory_needed_kib(config)); }));
-    }
     Result<std::uint32_t> create(const XenConfig& config, const std::string& keep, const Limit& limit) override {
-        auto domid = number_of(step("make the domain", limit, [&](Session& session) { return text_of(session.create(config, keep)); }));
+        auto domid = number_of(step("make the domain", limit, [&](Session& session) -> Result<std::string> {
+            if (auto enough = session.has_memory_for(config); !enough) return std::move(enough).error();
+            return text_of(session.create(config, keep));
+        }));
         if (!domid) return std::move(domid).error();
         return static_cast<std::uint32_t>(*domid);
     }
@@ -74,6 +74,12 @@ public:
     }
     Status destroy(std::uint32_t domid, const Limit& limit) override {
         return status_of(step("destroy the domain", limit, [&](Session& session) { return text_of(session.destroy(domid)); }));
+    }
+    Status sweep(const std::string& vif, const Limit& limit) override {
+        const auto soon = limit.within(store_answer_max);
+        auto store = Store::open(settings_.xenstored, soon);
+        if (!store) return std::move(store).error();
+        return store->remove("/local/domain/" + vif, soon);
     }
     Result<std::string> kept(std::uint32_t domid, const Limit& limit) override {
         return step("read what is kept of the domain", limit, [&](Session& session) { return session.kept(domid); });
@@ -125,6 +131,9 @@ private:
         if (!session_) {
             auto libxl = library();
             if (!libxl) return std::move(libxl).error();
+            // libxl connects to xenstored and waits for ever when a daemon that hangs lets nobody in any more.
+            if (daemon_state(settings_.xenstored, Limit(store_answer_max, -1)) == DaemonState::hangs)
+                return Error{.code = Code::unavailable, .what = "xenstored hangs: it does not answer", .hint = "look at the daemon; Xen's xenstored cannot be restarted without a reboot"};
             auto opened = Session::open(**libxl);
             if (!opened) return std::move(opened).error();
             session_ = std::move(*opened);

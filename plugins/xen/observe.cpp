@@ -7,10 +7,12 @@ Observation observe(const DomainRecord& record, const std::optional<SeenDomain>&
         if (!record.failure.empty()) return {DomainState::broken, record.failure};
         switch (record.phase) {
             case Phase::cut: return {DomainState::halted, "its power was cut"};
+            case Phase::rebooting: return {DomainState::starting, "the guest reboots"};
             case Phase::started: return {DomainState::broken, "Xen does not have the domain any more: it was destroyed by another hand"};
             default: return {DomainState::broken, "its creation was interrupted"};
         }
     }
+    if (record.phase == Phase::rebooting && record.failure.empty()) return {DomainState::starting, "the guest reboots"};
     if (seen->dying) return {record.phase == Phase::cut ? DomainState::halted : DomainState::halting, "Xen is taking the domain down"};
     if (seen->shut_down) {
         switch (seen->why) {
@@ -34,6 +36,7 @@ Observation observe(const DomainRecord& record, const std::optional<SeenDomain>&
 }
 
 bool wants_reboot(const DomainRecord& record, const std::optional<SeenDomain>& seen) {
+    if (record.phase == Phase::rebooting) return record.failure.empty();  // and was cut short by the plugin's end
     return record.phase == Phase::started && record.failure.empty() && seen && !seen->dying && seen->shut_down &&
            (seen->why == Shutdown::reboot || seen->why == Shutdown::soft_reset);
 }

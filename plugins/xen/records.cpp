@@ -5,7 +5,7 @@
 namespace eve::xen {
 
 BOOST_DESCRIBE_STRUCT(Settings, (), (pv_type, pvh_firmware, uefi_firmware, vif_script, console_logs, xenstored, vnc_listen))
-BOOST_DESCRIBE_ENUM(Phase, unknown, creating, created, started, cut)
+BOOST_DESCRIBE_ENUM(Phase, unknown, creating, created, started, cut, rebooting)
 BOOST_DESCRIBE_STRUCT(DomainRecord, (),
                       (spec, phase, domid, device_model, started_at, failure, quick_reboots, rebooted_ns, console_path, console_log_path, notes))
 

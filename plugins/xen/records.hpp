@@ -30,7 +30,7 @@ Result<Settings> read_settings(const PluginConfig& config);
 std::string settings_schema();
 
 /// How far a domain came. Written before each step, so that a plugin that died knows what to expect.
-enum class Phase : std::uint8_t { unknown, creating, created, started, cut };
+enum class Phase : std::uint8_t { unknown, creating, created, started, cut, rebooting };
 
 /// Of one domain, in its directory; also kept by libxl beside the domain, should the directory get lost.
 struct DomainRecord {

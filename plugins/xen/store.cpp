@@ -16,6 +16,7 @@ using plugins::UniqueFd;
 // Xen's public io/xs_wire.h.
 constexpr std::uint32_t message_read = 2;
 constexpr std::uint32_t message_write = 11;
+constexpr std::uint32_t message_remove = 13;
 constexpr std::uint32_t message_error = 16;
 constexpr std::size_t payload_max = 4096;
 struct Header {
@@ -25,9 +26,11 @@ struct Header {
     std::uint32_t size;
 };
 
+constexpr const char* hangs = "xenstored hangs: it does not answer";
+
 Error silent(Limit::Wait wait) {
     if (wait == Limit::Wait::cancelled) return Limit::error(wait, "xenstored");
-    return {.code = Code::unavailable, .what = "xenstored hangs: it does not answer", .hint = "look at the daemon; Xen's xenstored cannot be restarted without a reboot"};
+    return {.code = Code::unavailable, .what = hangs, .hint = "look at the daemon; Xen's xenstored cannot be restarted without a reboot"};
 }
 Error dead(const char* why) {
     return {.code = Code::unavailable,
@@ -36,6 +39,13 @@ Error dead(const char* why) {
 }
 
 }  // namespace
+
+DaemonState daemon_state(const std::string& socket, const Limit& limit) {
+    auto store = Store::open(socket, limit);
+    auto answer = store ? store->read("/", limit) : Result<std::string>(std::move(store).error());
+    if (answer || answer.error().code != Code::unavailable) return DaemonState::answers;
+    return answer.error().what == hangs ? DaemonState::hangs : DaemonState::dead;
+}
 
 Result<Store> Store::open(const std::string& socket, const Limit& limit) {
     sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
@@ -90,6 +100,12 @@ Result<std::string> Store::read(std::string_view path, const Limit& limit) { ret
 Status Store::write(std::string_view path, std::string_view value, const Limit& limit) {
     auto done = ask(message_write, std::string(path) + '\0' + std::string(value), limit);
     if (!done) return std::move(done).error();
+    return {};
+}
+
+Status Store::remove(std::string_view path, const Limit& limit) {
+    auto done = ask(message_remove, std::string(path) + '\0', limit);
+    if (!done && done.error().code != Code::not_found) return std::move(done).error();
     return {};
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // A client of xenstored with a limit on every word: libxenstore waits for ever when the daemon hangs. Only what the plugin needs.
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -9,6 +10,10 @@
 #include "eve/result.hpp"
 
 namespace eve::xen {
+
+enum class DaemonState : std::uint8_t { answers, hangs, dead };
+/// What becomes of who talks to the daemon at this socket.
+DaemonState daemon_state(const std::string& socket, const plugins::Limit& limit);
 
 /// A connection to xenstored.
 class Store {
@@ -21,6 +26,8 @@ public:
     /// The value at a path. not_found: there is none.
     Result<std::string> read(std::string_view path, const plugins::Limit& limit);
     Status write(std::string_view path, std::string_view value, const plugins::Limit& limit);
+    /// With all beneath it. A path that is not there is a success.
+    Status remove(std::string_view path, const plugins::Limit& limit);
 
 private:
     explicit Store(plugins::UniqueFd fd) : fd_(std::move(fd)) {}

@@ -39,6 +39,7 @@ struct SeenHost {
     std::uint64_t memory_kib = 0;
     std::uint64_t memory_free_kib = 0;
     std::uint32_t cpus = 0;
+    std::uint32_t cpu_id_max = 0;  ///< CPUs that are off have numbers, too
     bool hvm = false;
     bool directio = false;
     friend bool operator==(const SeenHost&, const SeenHost&) = default;
@@ -60,16 +61,16 @@ public:
     /// Errors: not_found - Xen has no such domain.
     virtual Result<SeenDomain> domain(std::uint32_t domid) = 0;
 
-    /// The memory that this domain takes from Xen.
-    virtual Result<std::uint64_t> memory_needed_kib(const XenConfig& config, const Limit& limit) = 0;
     /// The domain is there, paused, with its devices; its number. `keep` is text that stays with it as long as it exists. On failure nothing
-    /// of it is left, but after timed_out and cancelled.
+    /// of it is left, but after timed_out and cancelled. Errors: resource_exhausted - Xen has less memory than it takes, in figures.
     virtual Result<std::uint32_t> create(const XenConfig& config, const std::string& keep, const Limit& limit) = 0;
     virtual Status unpause(std::uint32_t domid, const Limit& limit) = 0;
     /// The guest is asked to power off, by xenstore where it has drivers for that, and by its power button if `button`.
     virtual Status ask_to_halt(std::uint32_t domid, bool button, const Limit& limit) = 0;
     /// Nothing is left of it. A domain that is not there is a success.
     virtual Status destroy(std::uint32_t domid, const Limit& limit) = 0;
+    /// What Xen's vif-bridge leaves in xenstore of an interface that has a name of our choosing is gone.
+    virtual Status sweep(const std::string& vif, const Limit& limit) = 0;
     /// The pid of its device model; 0: it has none.
     virtual Result<std::int64_t> device_model(std::uint32_t domid, const Limit& limit) = 0;
     /// What create() was told to keep; empty: it was made by somebody else.

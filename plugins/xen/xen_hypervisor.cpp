@@ -277,11 +277,18 @@ Status XenHypervisor::prepared(const DomainSpec& spec, Facts& facts, const Limit
     if (!host) return std::move(host).error();
     facts.hvm = host->hvm;
     facts.directio = host->directio;
+    for (std::size_t at = 0; at < spec.cpus.size(); ++at)
+        if (spec.cpus[at] > host->cpu_id_max)
+            return Error{.code = Code::failed_precondition,
+                         .what = "the machine has no CPU " + std::to_string(spec.cpus[at]) + ": the last one is " + std::to_string(host->cpu_id_max),
+                         .field = ".cpus[" + std::to_string(at) + "]"};
     if (auto there = must_be_readable(spec.kernel, ".kernel"); !there) return there;
     if (auto there = must_be_readable(spec.ramdisk, ".ramdisk"); !there) return there;
     if (!spec.kernel.empty()) {
         const UniqueFd kernel(::open(spec.kernel.c_str(), O_RDONLY | O_CLOEXEC));
-        std::string bytes(kernel_looked_at, '\0');
+        struct stat about {};
+        if (kernel) ::fstat(kernel.get(), &about);
+        std::string bytes(std::min(kernel_looked_at, static_cast<std::size_t>(about.st_size)), '\0');
         const auto size = kernel ? ::pread(kernel.get(), bytes.data(), bytes.size(), 0) : -1;
         if (size < 0) return Error{.code = Code::failed_precondition, .what = spec.kernel + ": " + std::strerror(errno), .field = ".kernel"};
         facts.kernel = kernel_notes(std::string_view(bytes).substr(0, static_cast<std::size_t>(size)));
@@ -327,18 +334,13 @@ Status XenHypervisor::make(DomainRecord& record, int directory, const Limit& lim
     record.console_log_path = planned->console_log_path;
     record.device_model = {};
     if (auto written = write_file(directory, config_name, config_text(planned->config)); !written) return written;
-    auto needed = xen_->memory_needed_kib(planned->config, limit);
-    if (!needed) return std::move(needed).error();
-    auto host = xen_->host();
-    if (!host) return std::move(host).error();
-    if (*needed > host->memory_free_kib)
-        return Error{.code = Code::resource_exhausted,
-                     .what = "the domain needs " + std::to_string((*needed + 1023) / 1024) + " MiB of memory and Xen has " + std::to_string(host->memory_free_kib / 1024) + " MiB left",
-                     .field = ".memory_bytes",
-                     .hint = "stop another app, or give the control domain less (dom0_mem)"};
     auto text = record_text(record);
     if (!text) return std::move(text).error();
     auto domid = xen_->create(planned->config, *text, limit);
+    if (!domid && domid.error().code == Code::resource_exhausted) {
+        domid.error().field = ".memory_bytes";
+        domid.error().hint = "stop another app, or give the control domain less (dom0_mem)";
+    }
     if (!domid) return std::move(domid).error();
     record.domid = *domid;
     if (planned->config.type == DomainType::hvm)
@@ -365,7 +367,11 @@ Status XenHypervisor::clear(const DomainId& id, const Limit& limit) {
         if (const auto waited = limit.wait(-1, 0, alone_pause); waited != Limit::Wait::ready)
             return Error{.code = Code::unavailable, .what = "Xen still takes the domain down: somebody holds pages of it"};
     }
-    if (const auto record = record_in(directory->get()); record && record->device_model.pid != 0) [[maybe_unused]] const auto killed = sdk::signal_process(record->device_model, SIGKILL);
+    if (const auto record = record_in(directory->get())) {
+        if (record->device_model.pid != 0) [[maybe_unused]] const auto killed = sdk::signal_process(record->device_model, SIGKILL);
+        for (const auto& vif : record->spec.vifs)
+            if (vif.name.find_first_not_of("0123456789") != std::string::npos) [[maybe_unused]] const auto swept = xen_->sweep(vif.name, limit);
+    }
     if (auto emptied = empty_directory(directory->get()); !emptied) return emptied;
     if (::unlinkat(domains_.get(), id.value.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) return file_error(id.value);
     return {};
@@ -436,6 +442,11 @@ Result<DomainInfo> XenHypervisor::stop(const CallContext& call, const DomainId& 
     auto found = find(id);
     if (!found) return std::move(found).error();
     auto info = info_of(id, *found);
+    if (found->record && !found->seen && found->record->phase == Phase::rebooting && mode == StopMode::cut) {
+        found->record->phase = Phase::cut;
+        if (auto written = write_record(found->directory.get(), *found->record); !written) return std::move(written).error();
+        return look(id);
+    }
     const bool runs = found->record && found->seen && lives(info) && info.state != DomainState::defined && info.state != DomainState::halting;
     if (!runs) return info;
     if (mode == StopMode::ask) {
@@ -496,16 +507,21 @@ Status XenHypervisor::reboot(const DomainId& id) {
     if (record.quick_reboots > quick_reboots_max) {
         done = Error{.code = Code::failed_precondition, .what = "it reboots again and again"};
     } else {
-        done = xen_->destroy(found->seen->domid, limit);
+        record.phase = Phase::rebooting;  // who looks meanwhile does not find a domain that somebody destroyed
+        done = write_record(found->directory.get(), record);
+        if (done && found->seen) done = xen_->destroy(found->seen->domid, limit);
         if (done) done = make(record, found->directory.get(), limit);
-        if (done) done = run(record, found->directory.get(), limit);
+        if (done) {
+            xen_->watch(record.domid);
+            done = run(record, found->directory.get(), limit);
+        }
     }
     if (!done) {
+        record.phase = Phase::started;
         record.failure = "the guest rebooted and was not made again: " + done.error().what;
         [[maybe_unused]] const auto written = write_record(found->directory.get(), record);
         return done;
     }
-    xen_->watch(record.domid);
     return {};
 }
 

@@ -11,7 +11,7 @@ namespace eve::xen {
 
 /// What the fake is, shared with the test; the plugin owns the fake itself.
 struct FakeWorld {
-    SeenHost host{.version = "4.17.fake", .memory_kib = 4 << 20, .memory_free_kib = 2 << 20, .cpus = 4, .hvm = true, .directio = false};
+    SeenHost host{.version = "4.17.fake", .memory_kib = 4 << 20, .memory_free_kib = 2 << 20, .cpus = 4, .cpu_id_max = 3, .hvm = true, .directio = false};
     std::map<std::uint32_t, SeenDomain> domains;
     std::map<std::uint32_t, std::string> kept;
     std::vector<XenConfig> created;
@@ -21,6 +21,7 @@ struct FakeWorld {
     std::optional<Error> create_fails;
     bool create_leaves_half = false;  ///< of a create that fails: as a call that was killed
     std::function<void(std::uint32_t)> notice;
+    std::function<void()> while_creating;
 };
 
 class FakeXen final : public Xen {
@@ -45,10 +46,13 @@ public:
         if (at == world_.domains.end()) return Error{.code = Code::not_found};
         return at->second;
     }
-    Result<std::uint64_t> memory_needed_kib(const XenConfig& config, const Limit&) override { return config.memory_max_kib + 4096; }
     Result<std::uint32_t> create(const XenConfig& config, const std::string& keep, const Limit& limit) override {
         world_.calls.emplace_back("create");
+        if (world_.while_creating) world_.while_creating();
         if (auto answering = ready(limit); !answering) return std::move(answering).error();
+        if (const auto needed = config.memory_max_kib + 4096; needed > world_.host.memory_free_kib)
+            return Error{.code = Code::resource_exhausted,
+                         .what = "the domain needs " + std::to_string(needed / 1024) + " MiB of memory and Xen has " + std::to_string(world_.host.memory_free_kib / 1024) + " MiB left"};
         if (!world_.create_fails || world_.create_leaves_half) {
             world_.created.push_back(config);
             world_.domains[world_.next] = {.domid = world_.next, .uuid = config.uuid, .paused = true, .memory_kib = config.memory_kib, .memory_max_kib = config.memory_max_kib};
@@ -70,6 +74,10 @@ public:
         world_.calls.emplace_back("destroy");
         if (auto answering = ready(limit); !answering) return answering;
         world_.domains.erase(domid);
+        return {};
+    }
+    Status sweep(const std::string& vif, const Limit&) override {
+        world_.calls.emplace_back("sweep " + vif);
         return {};
     }
     Result<std::int64_t> device_model(std::uint32_t, const Limit&) override { return std::int64_t{0}; }

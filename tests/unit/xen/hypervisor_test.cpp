@@ -11,6 +11,7 @@
 #include "common/unique_fd.hpp"
 #include "eve/testing/call_context.hpp"
 #include "fake_xen.hpp"
+#include "observe.hpp"
 #include "tests/doubles/temp_dir.hpp"
 
 namespace eve::xen {
@@ -151,6 +152,23 @@ TEST_F(XenPlugin, AGuestThatRebootsIsMadeAgainAndSaid) {
     EXPECT_EQ(host_.events[0].kind, DomainEventKind::rebooted);
 }
 
+TEST_F(XenPlugin, WhoLooksAtAGuestWhileItIsMadeAgainSeesItStarting) {
+    running();
+    std::vector<DomainState> states;
+    world_.while_creating = [&] { states.push_back(seen().state); };
+    ends(Shutdown::reboot);
+    EXPECT_THAT(states, ElementsAre(DomainState::starting));
+    EXPECT_EQ(seen().state, DomainState::running);
+}
+
+TEST(XenObservation, ARebootThatThePluginsEndCutShortIsStillWanted) {
+    const DomainRecord record{.phase = Phase::rebooting};
+    EXPECT_EQ(observe(record, std::nullopt, false).state, DomainState::starting);
+    EXPECT_TRUE(wants_reboot(record, std::nullopt));
+    EXPECT_TRUE(wants_reboot(record, SeenDomain{.paused = true}));
+    EXPECT_FALSE(wants_reboot({.phase = Phase::rebooting, .failure = "no memory"}, std::nullopt));
+}
+
 TEST_F(XenPlugin, ARebootThatNobodySawIsDoneWhenThePluginIsBack) {
     running();
     domain().shut_down = true;
@@ -177,12 +195,19 @@ TEST_F(XenPlugin, ARebootThatCannotBeDoneIsBrokenWithItsReason) {
     EXPECT_THAT(seen().reason, HasSubstr("Xen has 0 MiB left"));
 }
 
-TEST_F(XenPlugin, TooLittleMemoryIsSaidBeforeXenIsAsked) {
+TEST_F(XenPlugin, TooLittleMemoryIsSaidInFigures) {
     world_.host.memory_free_kib = 50 << 10;
     const auto error = refusal(spec());
     EXPECT_EQ(error.code, Code::resource_exhausted);
     EXPECT_EQ(error.what, "the domain needs 68 MiB of memory and Xen has 50 MiB left");
-    EXPECT_THAT(world_.calls, IsEmpty());
+    EXPECT_EQ(error.field, ".memory_bytes");
+    EXPECT_THAT(world_.created, IsEmpty());
+}
+
+TEST_F(XenPlugin, WhatXensScriptLeavesOfAnInterfaceIsSweptAway) {
+    running();
+    must(plugin_->destroy(call_, spec().id, DestroyMode::purge));
+    EXPECT_EQ(world_.calls.back(), "sweep nbu1x1");
 }
 
 TEST_F(XenPlugin, WhatTheSpecNamesAndIsNotThereIsNamed) {
@@ -192,6 +217,9 @@ TEST_F(XenPlugin, WhatTheSpecNamesAndIsNotThereIsNamed) {
     wanted = spec();
     wanted.vifs[0].bridge = "bn9";
     EXPECT_EQ(refusal(wanted).what, "there is no bridge bn9");
+    wanted = spec();
+    wanted.cpus = {3, 4};
+    EXPECT_EQ(refusal(wanted).field, ".cpus[1]");
     wanted = spec();
     wanted.kernel = "/nonexistent";
     EXPECT_EQ(refusal(wanted).field, ".kernel");

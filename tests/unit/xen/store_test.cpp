@@ -78,6 +78,24 @@ TEST(XenStore, ReadsAndWrites) {
     EXPECT_EQ(second, std::string("11 /a\0b", 7));
 }
 
+TEST(XenStore, WhatIsRemovedOrWasNeverThereIsGone) {
+    std::string asked;
+    Daemon daemon([&](int fd) {
+        asked = request_at(fd);
+        reply(fd, 13, std::string("OK\0", 3), 3);
+        request_at(fd);
+        reply(fd, 16, std::string("ENOENT\0", 7), 7);
+        request_at(fd);
+        reply(fd, 16, std::string("EACCES\0", 7), 7);
+    });
+    auto store = Store::open(daemon.path(), soon(5s));
+    ASSERT_TRUE(store);
+    EXPECT_TRUE(store->remove("/a", soon(5s)));
+    EXPECT_TRUE(store->remove("/a", soon(5s)));
+    EXPECT_FALSE(store->remove("/a", soon(5s)));
+    EXPECT_EQ(asked, std::string("13 /a\0", 6));
+}
+
 TEST(XenStore, AnEntryThatIsNotThereIsNotFound) {
     Daemon daemon([](int fd) {
         request_at(fd);
@@ -86,6 +104,25 @@ TEST(XenStore, AnEntryThatIsNotThereIsNotFound) {
     auto store = Store::open(daemon.path(), soon(5s));
     ASSERT_TRUE(store);
     EXPECT_EQ(store->read("/a", soon(5s)).error().code, Code::not_found);
+}
+
+TEST(XenStore, TheDaemonsStateIsTold) {
+    EXPECT_EQ(daemon_state("/nonexistent/socket", soon(30s)), DaemonState::dead);
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    const UniqueFd wait(ends[0]);
+    UniqueFd go(ends[1]);
+    Daemon daemon([&](int) {
+        char byte = 0;
+        [[maybe_unused]] const auto got = ::read(wait.get(), &byte, 1);
+    });
+    EXPECT_EQ(daemon_state(daemon.path(), soon()), DaemonState::hangs);
+    go = UniqueFd();
+    Daemon other([](int fd) {
+        request_at(fd);
+        reply(fd, 16, std::string("ENOENT\0", 7), 7);
+    });
+    EXPECT_EQ(daemon_state(other.path(), soon(5s)), DaemonState::answers);
 }
 
 TEST(XenStore, NoDaemonIsUnavailableAtOnce) {
