@@ -4,6 +4,7 @@
  *   POWEROFF  powers itself off
  *   STAY      halts for ever, deaf to the power button
  *   OBEY      powers itself off when the power button is pressed
+ *   OBEYXEN   the same where Xen's firmware has the button: there a halt with interrupts off is the machine's end
  *   RESET     resets itself once, then stays (the CMOS remembers); as a disk only: SeaBIOS on q35 does not survive a reset after -kernel
  *   FLOOD     fills the console for ever
  */
@@ -64,6 +65,17 @@ _start:
     testw $0x100, %ax
     jz 1b
     jmp off
+#elif defined(OBEYXEN)
+1:  sti                             /* the firmware's clock wakes it */
+    hlt
+    movw $0xb000, %dx               /* PM1 status, which Xen keeps by itself */
+    inw %dx, %ax
+    testw $0x100, %ax
+    jz 1b
+    mov $bye, SI
+    call print
+    cli
+    hlt
 #elif defined(FLOOD)
 1:  mov $mark, SI
     call print
@@ -71,9 +83,13 @@ _start:
 #elif defined(POWEROFF)
     jmp off
 #endif
-stay:
-    hlt
-    jmp stay
+stay:                               /* deaf: every interrupt is masked. With the flag off instead, Xen takes the halt for the machine's end */
+    movb $0xff, %al
+    outb %al, $0x21
+    outb %al, $0xa1
+    sti
+1:  hlt
+    jmp 1b
 off:
     mov $bye, SI
     call print

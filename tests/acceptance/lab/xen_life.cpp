@@ -9,6 +9,7 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
+#include "core/plugin/device_clients.hpp"
 #include "core/plugin/frame.hpp"
 #include "core/plugin/registry.hpp"
 #include "eve/testing/call_context.hpp"
@@ -25,6 +26,8 @@ struct Options {
     std::string against;  // xl.cfg
     bool ask = false;
     bool ask_once = false;
+    std::string assigner;  // plugin that lends the PCI device to the domain
+    std::string then;      // program that is run while the domain runs
     std::string until_console;  // a word that ends the life when the guest prints it
     int lives = 1;
     int rounds = 0;
@@ -53,6 +56,7 @@ public:
         if (!told("started", plugin_.start(call_, options_.spec.id))) return end(1);
         const auto until_ns = monotonic_after(std::chrono::nanoseconds(options_.ask || options_.ask_once ? 10s : 25s).count());
         ::poll(nullptr, 0, 500);
+        if (!options_.then.empty()) return end(run_program({options_.then.c_str()}) ? 0 : 1);
         if (!options_.until_console.empty()) return end(read_console());
         if (options_.ask || options_.ask_once) told("asked", plugin_.stop(call_, options_.spec.id, StopMode::ask));
         if (options_.ask_once) return end(0);
@@ -76,7 +80,7 @@ public:
         return static_cast<double>(monotonic_ns() - before) / 1e6;
     }
 
-    static bool xl(const std::vector<const char*>& arguments) {
+    static bool run_program(const std::vector<const char*>& arguments) {
         std::vector<char*> argv;
         for (const auto* argument : arguments) argv.push_back(const_cast<char*>(argument));
         argv.push_back(nullptr);
@@ -89,8 +93,8 @@ public:
         for (int round = 0; round < options_.rounds; ++round) {
             const auto create = milliseconds([&] { return plugin_.create(call_, options_.spec).ok() && plugin_.start(call_, options_.spec.id).ok(); });
             const auto destroy = milliseconds([&] { return plugin_.destroy(call_, options_.spec.id, DestroyMode::purge).ok(); });
-            const auto xl_create = milliseconds([&] { return xl({"xl", "create", "-q", "-e", options_.against.c_str()}); });
-            const auto xl_destroy = milliseconds([&] { return xl({"xl", "destroy", "xl"}); });
+            const auto xl_create = milliseconds([&] { return run_program({"xl", "create", "-q", "-e", options_.against.c_str()}); });
+            const auto xl_destroy = milliseconds([&] { return run_program({"xl", "destroy", "xl"}); });
             std::printf("create and start: ours %.0f, xl %.0f; destroy: ours %.0f, xl %.0f\n", create, xl_create, destroy, xl_destroy);
         }
     }
@@ -124,6 +128,62 @@ private:
     ::eve::testing::FakeCall call_;
 };
 
+/// The device is reserved as long as this lives.
+class Lent {
+public:
+    Lent(const ScratchDir& directory, const Options& options) {
+        if (!options.assigner.empty()) reserve(directory, options);
+    }
+    ~Lent() {
+        if (addresses_.empty()) return;
+        const auto released = pci_->release(TimedCall(30s), addresses_);
+        if (!released) fail(released.error());
+        else for (const auto& device : *released) std::printf("released: %s: bound to %s\n", device.address.c_str(), device.driver.c_str());
+    }
+    Lent(const Lent&) = delete;
+    Lent& operator=(const Lent&) = delete;
+    bool failed = false;
+
+private:
+    void reserve(const ScratchDir& directory, const Options& options) {
+        auto opened = NodeHost::open({.plugin = "assigner",
+                                      .node = "test",
+                                      .version = "0",
+                                      .state_dir = directory.path("pci-state"),
+                                      .run_dir = directory.path("pci-run"),
+                                      .config = "",
+                                      .keeper = {.executable = find_helper("keeper"), .cgroup_parent = {}}},
+                                     {.log = log_, .on_event = [](DomainEvent) {}});
+        if (!opened) return fail(opened.error());
+        host_ = std::move(*opened);
+        auto made = open_isolated({.file = options.assigner, .host = *host_}, {.executable = find_helper("plugin-host")});
+        if (!made) return fail(made.error());
+        plugin_ = std::move(*made);
+        auto connected = PciClient::connect(*plugin_, TimedCall(30s));
+        if (!connected) return fail(connected.error());
+        pci_ = std::move(*connected);
+        PciSet wanted;
+        for (const auto& adapter : options.spec.adapters) wanted.devices.push_back({.address = adapter.address});
+        const auto reserved = pci_->reserve(TimedCall(30s), wanted);
+        if (!reserved) return fail(reserved.error());
+        for (const auto& device : *reserved) {
+            addresses_.push_back(device.address);
+            std::printf("reserved: %s: bound to %s\n", device.address.c_str(), device.driver.c_str());
+        }
+        std::fflush(stdout);
+    }
+
+    void fail(const Error& error) {
+        std::printf("not lent: %s: %s\n", std::string(to_string(error.code)).c_str(), error.what.c_str());
+        failed = true;
+    }
+    QuietLog log_;
+    std::unique_ptr<NodeHost> host_;
+    std::unique_ptr<Plugin> plugin_;
+    std::unique_ptr<PciClient> pci_;
+    std::vector<std::string> addresses_;
+};
+
 int run(int argc, char** argv) {
     if (argc < 3) return 2;
     Options options;
@@ -137,6 +197,11 @@ int run(int argc, char** argv) {
         else if (option == "--memory") options.spec.memory = Bytes{std::strtoull(value().c_str(), nullptr, 10) << 20};
         else if (option == "--bridge") options.spec.vifs = {{.name = "nbu1x1", .bridge = value(), .mac = "02:16:3e:00:00:01"}};
         else if (option == "--pci") options.spec.adapters = {{.kind = AdapterKind::pci, .name = "device", .address = value()}};
+        else if (option == "--vcpus") options.spec.vcpus = static_cast<std::uint32_t>(std::atoi(value().c_str()));
+        else if (option == "--cpu") options.spec.cpus.push_back(static_cast<std::uint32_t>(std::atoi(value().c_str())));
+        else if (option == "--pinned") options.spec.cpus_pinned = true;
+        else if (option == "--assigner") options.assigner = value();
+        else if (option == "--then") options.then = value();
         else if (option == "--config") options.config = value();
         else if (option == "--against") options.against = value();
         else if (option == "--rounds") options.rounds = std::atoi(value().c_str());
@@ -160,6 +225,8 @@ int run(int argc, char** argv) {
         else std::printf("%s: %s\n", report->verdict == ProbeVerdict::supported ? "supported" : report->verdict == ProbeVerdict::declined ? "declined" : "broken", report->reason.c_str());
         return 0;
     }
+    const Lent lent(directory, options);
+    if (lent.failed) return 1;
     Life life(plugin, options);
     if (options.rounds > 0) {
         life.measure();

@@ -1,11 +1,10 @@
 # base: xen
-# all: yes
-# seconds: 180
+# seconds: 300
 # memory: 2048
 # build: plugins/xen.so bin/xen_life bin/plugin-host bin/keeper guests/xen.elf guests/xen-pv.elf guests/tiny-stay.elf
 # host: ip
-# Never run to its end so far.
-# What may go wrong on a Xen machine has a precise answer and never hangs; and what our calls cost beside xl's.
+# What may go wrong on a Xen machine has a precise answer and never hangs.
+# (A call may take 30 s. Of the limits below a plugin of its own process under emulation needs the most.)
 . /lab/lib.sh
 life() { timeout 40 xen_life /opt/eve/plugins/xen.so "$@" 2>&1; }
 says() { local what=$1 words=$2; shift 2; local answer; answer=$(life "$@"); echo "$answer"; check "$what" grep -q -- "$words" <<<"$answer"; }
@@ -15,7 +14,7 @@ guest=/opt/eve/guests/xen.elf
 says "a guest that crashes is broken" 'broken: the guest crashed' crash --kernel $guest --args crash
 says "a guest that powers itself off is halted" 'halted: the guest powered itself off' off --kernel $guest --args off
 says "a guest that obeys is halted" 'halted: the guest powered itself off' obey --kernel $guest --ask
-quick "a deaf guest does not hold up the one who asks" 5 says "a deaf guest runs on" 'asked: running' deaf --kernel $guest --args deaf --ask-once
+quick "a deaf guest does not hold up the one who asks" 15 says "a deaf guest runs on" 'asked: running' deaf --kernel $guest --args deaf --ask-once
 says "a guest that reboots is made again, until it does so too often" 'broken: the guest rebooted and was not made again: it reboots again and again' again --kernel $guest --args reboot
 says "too much memory is refused with figures" 'resource_exhausted: the domain needs [0-9]* MiB of memory and Xen has' big --kernel $guest --memory 100000
 says "a kernel that is none is named" 'Xen cannot make the domain' bad --kernel /etc/passwd
@@ -30,14 +29,10 @@ check "and nothing is left of the domain" [ "$(xl list | wc -l)" = 2 ]
 says "a vif is in its bridge" 'running' vif --kernel $guest --bridge br0
 check "and gone with its domain" [ -z "$(ls /sys/class/net/br0/brif)" ]
 
-echo "== figures: create and destroy of the same guest, ours and xl's, alternating, in ms"
-printf 'name="xl"\ntype="pvh"\nkernel="%s"\nmemory=16\nvcpus=1\n' $guest >/tmp/xl.cfg
-life figures --kernel $guest --rounds 5 --against /tmp/xl.cfg
-
 echo "== xenstored hangs"
 kill -STOP "$(cat /run/xen/xenstored.pid)"
-quick "a probe comes back" 5 says "a probe says so" 'broken: xenstored hangs' probe
-quick "a create comes back" 5 says "a create says so" 'unavailable: xenstored hangs' hung --kernel $guest
+quick "a probe comes back" 15 says "a probe says so" 'broken: xenstored hangs' probe
+quick "a create comes back" 15 says "a create says so" 'unavailable: xenstored hangs' hung --kernel $guest
 kill -CONT "$(cat /run/xen/xenstored.pid)"
 says "and it works again when xenstored does" 'running' back --kernel $guest
 echo "== xenstored dies while a call is made"
@@ -45,5 +40,5 @@ echo "== xenstored dies while a call is made"
 quick "a call that was under way comes back" 35 says "it says so" 'timed_out\|unavailable\|running' under-way --kernel $guest --lives 20
 kill -CONT "$(cat /run/xen/xenstored.pid)"
 kill -KILL "$(cat /run/xen/xenstored.pid)"
-quick "a probe comes back" 5 says "a probe says that it is dead" 'broken: xenstored does not run' probe
+quick "a probe comes back" 15 says "a probe says that it is dead" 'broken: xenstored does not run' probe
 lab_end
