@@ -141,8 +141,9 @@ Status TableLog::append(const std::vector<const bus::StoreChange*>& changes) {
 Status TableLog::clear() {
     if (size_ == 0) return {};
     if (::ftruncate(fd_.get(), 0) != 0) return error_of(errno, "empty " + path_);
-    size_ = 0;
+    // Until then what it held may be back after a power cut: it is asked to be cleared again.
     if (::fdatasync(fd_.get()) != 0) return error_of(errno, "sync " + path_);
+    size_ = 0;
     return {};
 }
 
