@@ -31,7 +31,8 @@ bool good_host(std::string_view host) {
         const auto colon = host.find(':');
         name = host.substr(0, colon);
         port = colon == std::string_view::npos ? "0" : host.substr(colon + 1);
-        if (name.empty() || !std::all_of(name.begin(), name.end(), [](char c) { return letter_or_digit(c) || c == '.' || c == '-'; })) return false;
+        if (name.empty() || !letter_or_digit(name.front()) || name.find("..") != std::string_view::npos) return false;
+        if (!std::all_of(name.begin(), name.end(), [](char c) { return letter_or_digit(c) || c == '.' || c == '-'; })) return false;
     }
     return !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string_view::npos;
 }

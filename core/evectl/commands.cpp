@@ -140,7 +140,7 @@ public:
     }
 
     int exec(const AppName& app, std::vector<std::string> argv) {
-        const auto code = run_exec({.socket = node_.root().path("/run/domainmgr/exec.sock"), .app = app.uuid, .argv = std::move(argv)});
+        const auto code = run_exec({.socket = node_.root().path("/run/domainmgr/exec.sock"), .app = app.uuid, .argv = std::move(argv), .terminal_kind = call_.terminal_kind});
         if (code) return *code;
         complain(code.error());
         return exec_failed;

@@ -16,6 +16,7 @@ struct Invocation {
     bool follow = false;
     bool quiet = false;
     bool terminal = false;
+    std::string terminal_kind;  ///< $TERM
 };
 
 /// Does it; the exit code: 0 done, 1 failed, 2 wrong usage, 3 time is over.

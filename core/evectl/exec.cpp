@@ -6,7 +6,6 @@
 
 #include <array>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -63,7 +62,7 @@ Result<int> run_exec(const ExecCommand& command) {
     if (terminal) {
         request.rows = terminal_size().ws_row;
         request.columns = terminal_size().ws_col;
-        if (const char* kind = std::getenv("TERM"); kind != nullptr) request.env.push_back(std::string("TERM=") + kind);
+        if (!command.terminal_kind.empty()) request.env.push_back("TERM=" + command.terminal_kind);
     }
     const auto text = sdk::encode(request, sdk::Strictness::must_understand, exec_frame_max);
     if (!text) return text.error();

@@ -15,6 +15,7 @@ struct ExecCommand {
     std::string socket;             ///< the node's
     std::string app;                ///< UUID
     std::vector<std::string> argv;
+    std::string terminal_kind;      ///< $TERM of a terminal of ours
 };
 
 /// The program has run and ended; its exit code, or 128 and its signal. It has a terminal where our input and output are one.

@@ -76,6 +76,7 @@ int main(int argc, char** argv) try {
     call.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(timeout_s * 1000));
     call.words = std::move(words);
     call.terminal = isatty(STDOUT_FILENO) == 1;
+    if (const char* const kind = std::getenv("TERM"); kind != nullptr) call.terminal_kind = kind;
     if (call.words.empty()) {
         std::cerr << usage;
         return 2;

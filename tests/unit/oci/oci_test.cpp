@@ -230,6 +230,7 @@ TEST(ImageReference, HostileNamesAreRefused) {
         {"http://r.test", "", "a"},       {"r.test", "", "a"},           {"", "", "a"},                    {"docker://", "", "a"},
         {"docker://u:p@r.test", "", "a"}, {"docker://r test", "", "a"},  {"docker://r.test:x", "", "a"},   {"docker://r.test:", "", "a"},
         {"docker://r.test#f", "", "a"},   {"docker://r.test?q", "", "a"}, {"docker://[::1", "", "a"},      {"docker://r.test\r\nX: y", "", "a"},
+        {"docker://..", "", "a"},         {"docker://.r.test", "", "a"}, {"docker://r..test", "", "a"},    {"docker://-r.test", "", "a"},
         {"docker://r.test", "", ""},      {"docker://r.test", "", "../a"}, {"docker://r.test", "..", "a"}, {"docker://r.test", "", "a/../b"},
         {"docker://r.test", "", "A"},     {"docker://r.test", "", "a b"}, {"docker://r.test", "", "a?x"},  {"docker://r.test", "", "a%2fb"},
         {"docker://r.test", "", "a:"},    {"docker://r.test", "", "a:.x"}, {"docker://r.test", "", "a:x/y:"}, {"docker://r.test", "", "a@"},
