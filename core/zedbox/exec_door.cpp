@@ -61,10 +61,13 @@ Result<ExecStarted> start(const ExecRequest& request, const std::vector<ExecRunt
 }  // namespace
 
 struct ExecDoor::State : WhileAlive<ExecDoor::State> {
-    State(Deps chosen, UniqueFd socket) : deps(std::move(chosen)), listener(std::move(socket)) {
+    State(Deps chosen, UniqueFd socket, std::string at) : deps(std::move(chosen)), listener(std::move(socket)), path(std::move(at)) {
         watch = deps.loop.watch(listener.get(), Ready::readable, [this] { accept(); });
     }
-    ~State() { deps.loop.unwatch(watch); }
+    ~State() {
+        deps.loop.unwatch(watch);
+        ::unlink(path.c_str());
+    }
     State(const State&) = delete;
     State& operator=(const State&) = delete;
 
@@ -112,6 +115,7 @@ struct ExecDoor::State : WhileAlive<ExecDoor::State> {
 
     Deps deps;
     UniqueFd listener;
+    std::string path;
     WatchId watch{};
     std::size_t knocking = 0;
     std::uint64_t knocks = 0;
@@ -123,7 +127,7 @@ ExecDoor::~ExecDoor() = default;
 Result<std::unique_ptr<ExecDoor>> ExecDoor::open(const std::string& path, Deps deps) {
     auto listener = listen_unix(path, SOCK_STREAM);
     if (!listener) return std::move(listener).error();
-    return std::unique_ptr<ExecDoor>(new ExecDoor(std::make_shared<State>(std::move(deps), std::move(*listener))));
+    return std::unique_ptr<ExecDoor>(new ExecDoor(std::make_shared<State>(std::move(deps), std::move(*listener), path)));
 }
 
 }  // namespace eve::zedbox
