@@ -76,25 +76,37 @@ void Watcher::run() {
         std::size_t at = 1;
         for (auto& [id, watched] : watched_) {
             if (polled[at + 1].revents != 0) hear(id, watched);
-            if (polled[at].revents != 0 && !watched.ended) {
-                watched.ended = true;
-                watched.listener.reset();
-                notice_(id, DomainEventKind::exited);
-            }
+            if (polled[at].revents != 0 && !watched.ended) has_ended(id, watched);
             at += 2;
         }
     }
 }
 
-void Watcher::look_after(const DomainId&, Watched& watched) {
+/// The guest's process, or, told of once more, its keeper, which has written down by then how the guest ended: who looks in between is told that
+/// it runs.
+void Watcher::has_ended(const DomainId& id, Watched& watched) {
+    watched.listener.reset();
+    watched.process = UniqueFd();
+    const auto kept = watched.guest_ended ? Result<sdk::KeptProcess>(Error{}) : sdk::read_kept_process(watched.directory.get());
+    watched.guest_ended = true;
+    if (kept)
+        if (auto keeper = sdk::open_process(kept->keeper)) watched.process = UniqueFd(*keeper);
+    watched.ended = !watched.process;
+    notice_(id, DomainEventKind::exited);
+}
+
+void Watcher::look_after(const DomainId& id, Watched& watched) {
     rotate_log(watched.directory.get(), "console.log", log_size_max_);
     rotate_log(watched.directory.get(), "qemu.log", qemu_log_size_max);
     if (watched.ended) return;
     if (!watched.process) {
-        if (const auto kept = sdk::read_kept_process(watched.directory.get()))
-            if (auto process = sdk::open_process(kept->guest)) watched.process = UniqueFd(*process);
+        if (const auto kept = sdk::read_kept_process(watched.directory.get())) {
+            auto process = sdk::open_process(kept->guest);
+            if (process) watched.process = UniqueFd(*process);
+            else if (process.error().code == Code::not_found) has_ended(id, watched);  // sooner than we looked
+        }
     }
-    if (!watched.process || watched.listener || watched.attempts >= listener_attempts_max) return;
+    if (!watched.process || watched.guest_ended || watched.listener || watched.attempts >= listener_attempts_max) return;
     ++watched.attempts;
     if (auto listener = QmpClient::open(watched.directory.get(), "listener.qmp", Limit(listener_patience, -1))) watched.listener = std::move(*listener);
 }

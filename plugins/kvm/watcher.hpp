@@ -39,10 +39,12 @@ private:
         UniqueFd process;                    // a pidfd; none while unknown
         std::optional<QmpClient> listener;
         int attempts = 0;
+        bool guest_ended = false;  // then `process` is its keeper
         bool ended = false;
     };
 
     void run();
+    void has_ended(const DomainId& id, Watched& watched);
     void look_after(const DomainId& id, Watched& watched);
     void hear(const DomainId& id, Watched& watched);
     void wake() const;
