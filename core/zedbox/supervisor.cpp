@@ -18,11 +18,15 @@
 #include <optional>
 
 #include "core/loop/unique_fd.hpp"
+#include "core/zedbox/silence.hpp"
 
 namespace eve::zedbox {
 namespace {
 
 using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+constexpr int looks_in_a_silence = 17;  // every half second
 
 void say(const char* what, long long number) { std::fprintf(stderr, "zedbox: supervisor: %s %lld\n", what, number); }
 
@@ -82,34 +86,29 @@ private:
         }
         theirs.reset();
         const auto born = clock_.now();
-        auto deadline = born + limits_.silence_max;
+        SilenceMeter silence;
+        silence.begin(sample_scheduler(child_));
+        const auto look = limits_.silence_max / looks_in_a_silence;
         int status = 0;
         for (;;) {
             const auto before = clock_.now();
-            const bool beaten = wait(beats.get(), deadline);
-            const auto now = clock_.now();
+            // A node that shows life wakes us by that alone; only one that is late is looked at more closely.
+            const auto asked = silence.counted() == nanoseconds{0} ? std::min(limits_.silence_max / 2, limits_.beat + look) : look;
+            const bool beaten = wait(beats.get(), before + asked);
+            const auto passed = clock_.now() - before;
             if (::waitpid(child_, &status, WNOHANG) == child_) break;
             if (beaten) {
                 std::array<char, 64> some{};
                 const auto got = ::read(beats.get(), some.data(), some.size());
-                if (got > 0) deadline = now + limits_.silence_max;
+                if (got > 0) silence.begin(sample_scheduler(child_));
                 if (got == 0) {  // its end is closed: it is on its way out, and has as long again for that
-                    bool reaped = false;
-                    while (!reaped && clock_.now() < deadline) {
-                        wait(-1, clock_.now() + milliseconds{20});
-                        reaped = ::waitpid(child_, &status, WNOHANG) == child_;
-                    }
-                    if (!reaped) kill_child(status);
+                    await_end(status);
                     break;
                 }
                 continue;
             }
-            if (now < deadline) continue;
-            // We slept longer than we asked for: the whole machine did, or we were stopped ourselves. Then silence proves nothing.
-            if (now - std::max(before, deadline) > limits_.silence_max / 4) {
-                deadline = now + limits_.silence_max;
-                continue;
-            }
+            silence.add(asked, passed, sample_scheduler(child_));
+            if (silence.counted() < limits_.silence_max) continue;
             say("the loop has not turned for too long, the node is killed and started again; pid", child_);
             kill_child(status);
             break;
@@ -119,6 +118,15 @@ private:
         if (WIFEXITED(status)) ending.code = WEXITSTATUS(status);
         else say("the node was killed by signal", WTERMSIG(status));
         return ending;
+    }
+
+    void await_end(int& status) {
+        const auto deadline = clock_.now() + limits_.silence_max;
+        while (clock_.now() < deadline) {
+            wait(-1, clock_.now() + milliseconds{20});
+            if (::waitpid(child_, &status, WNOHANG) == child_) return;
+        }
+        kill_child(status);
     }
 
     void kill_child(int& status) const {

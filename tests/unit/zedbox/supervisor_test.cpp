@@ -1,8 +1,9 @@
-// The node's own supervisor, over real processes with short limits.
+// The node's own supervisor, over real processes with short limits; and how it tells a hung node from a starved one.
 
 #include "core/zedbox/supervisor.hpp"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -13,6 +14,7 @@
 #include <new>
 
 #include "core/loop/asio_loop.hpp"
+#include "core/zedbox/silence.hpp"
 #include "tests/doubles/temp_dir.hpp"
 
 namespace eve::zedbox {
@@ -71,6 +73,87 @@ TEST_F(SupervisorTest, AStoppedNodeIsReplaced) {
     });
     EXPECT_EQ(code, 0);
     EXPECT_EQ(shared->lives, 2);
+}
+
+TEST_F(SupervisorTest, ANodeWhoseLoopSpinsIsKilledAndStartedAgain) {
+    const int code = supervise_fast([this](Heartbeat heartbeat) {
+        heartbeat.beat();
+        if (++shared->lives < 2)
+            for (volatile int spins = 0;;) spins = spins + 1;
+        return 0;
+    });
+    EXPECT_EQ(code, 0);
+    EXPECT_EQ(shared->lives, 2);
+}
+
+TEST_F(SupervisorTest, ANodeThatGetsNoProcessorIsLeftAlone) {
+    if (!sample_scheduler(::getpid())) GTEST_SKIP() << "this kernel has no /proc/PID/schedstat";
+    // One processor, all of it for another: what is idle only runs when nobody else wants to.
+    cpu_set_t all;
+    ASSERT_EQ(::sched_getaffinity(0, sizeof all, &all), 0);
+    int first = 0;
+    while (!CPU_ISSET(first, &all)) ++first;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    const pid_t greedy = ::fork();
+    if (greedy == 0) {
+        ::sched_setaffinity(0, sizeof one, &one);
+        for (volatile int spins = 0;;) spins = spins + 1;
+    }
+    const int code = supervise_fast([this, &one](Heartbeat heartbeat) {
+        if (++shared->lives > 1) return 0;
+        ::sched_setaffinity(0, sizeof one, &one);
+        const sched_param none{};
+        ::sched_setscheduler(0, SCHED_IDLE, &none);
+        const auto begin = clock.now();
+        heartbeat.beat();
+        // Little to do, though it takes long.
+        const timespec wait{.tv_sec = 0, .tv_nsec = 1'000'000};
+        while (clock.now() - begin < 2s) {
+            for (volatile int spins = 0; spins < 4096;) spins = spins + 1;
+            ::nanosleep(&wait, nullptr);
+        }
+        return 9;
+    });
+    ::kill(greedy, SIGKILL);
+    ::waitpid(greedy, nullptr, 0);
+    EXPECT_EQ(code, 9);
+    EXPECT_EQ(shared->lives, 1);
+}
+
+SchedulerSample at(std::chrono::milliseconds ran, std::chrono::milliseconds waited, bool runnable) {
+    return {.ran = ran, .waited = waited, .runnable = runnable};
+}
+
+TEST(SilenceMeter, SleepAndRunningCountButNotWaitingForAProcessor) {
+    SilenceMeter meter;
+    meter.begin(at(0ms, 0ms, false));
+    meter.add(500ms, 500ms, at(0ms, 0ms, false));  // slept
+    EXPECT_EQ(meter.counted(), 500ms);
+    meter.add(500ms, 500ms, at(500ms, 0ms, true));  // ran
+    EXPECT_EQ(meter.counted(), 1000ms);
+    meter.add(500ms, 500ms, at(520ms, 480ms, false));  // waited, and ran a little
+    EXPECT_EQ(meter.counted(), 1020ms);
+    meter.add(500ms, 500ms, at(520ms, 480ms, true));  // waits since then
+    EXPECT_EQ(meter.counted(), 1020ms);
+    meter.begin(at(520ms, 480ms, true));
+    EXPECT_EQ(meter.counted(), 0ms);
+}
+
+TEST(SilenceMeter, TimeInWhichTheSupervisorWasAwayDoesNotCount) {
+    SilenceMeter meter;
+    meter.begin(at(0ms, 0ms, false));
+    meter.add(500ms, 60s, at(0ms, 0ms, false));
+    EXPECT_EQ(meter.counted(), 500ms);
+}
+
+TEST(SilenceMeter, WithoutWordFromTheKernelAllTimeCounts) {
+    SilenceMeter meter;
+    meter.begin(std::nullopt);
+    meter.add(500ms, 500ms, std::nullopt);
+    meter.add(500ms, 500ms, at(0ms, 0ms, true));
+    EXPECT_EQ(meter.counted(), 1000ms);
 }
 
 TEST_F(SupervisorTest, ANodeThatShowsLifeIsLeftAlone) {
