@@ -37,6 +37,7 @@
 #include <vector>
 
 #include "core/plugin/rights.hpp"
+#include "core/plugin/syscall_filter.hpp"
 #include "eve/sdk/kept_process.hpp"
 
 namespace {
@@ -627,6 +628,7 @@ int main() {
     // written by nobody.
     (void)eve::rights::keep_only(eve::rights::keeper);
     restrict_files(run_dir, groups);
+    (void)eve::rights::allow_only_what_a_keeper_needs();
 
     if (!logs.empty()) watch_logs(guest, run_dir, logs, order.log_max);
     int status = 0;

@@ -27,6 +27,7 @@
 
 #include "core/plugin/entry.hpp"
 #include "core/plugin/frame.hpp"
+#include "core/plugin/syscall_filter.hpp"
 
 namespace eve::plugin {
 namespace {
@@ -293,6 +294,10 @@ int main(int argc, char** argv) {
     }
     ::fcntl(3, F_SETFD, FD_CLOEXEC);
     ::signal(SIGPIPE, SIG_IGN);
+    if (!eve::rights::refuse_what_no_plugin_needs()) {
+        std::fprintf(stderr, "plugin-host: system calls cannot be filtered (CONFIG_SECCOMP_FILTER): %s\n", std::strerror(errno));
+        return 2;
+    }
     const auto workers = std::strtoul(argv[1], nullptr, 10);
     constexpr unsigned long workers_max = 64;
     auto* host = new eve::plugin::PluginHost(argv[2], static_cast<unsigned>(std::min(std::max(workers, 1UL), workers_max)));

@@ -22,8 +22,15 @@ constexpr int deaths_at_open_max = 3;  ///< of a plugin-host whose plugin was lo
 /// The order of a node whose operator says nothing. mock is only used when it is named.
 const std::vector<std::string> built_in_order = {"xen", "kvm", "containerd"};
 
-/// Ours, of which it is known. What others link and start is theirs to say, and there is no way to say it yet.
-bool needs_little(const std::string& plugin) { return plugin == "kvm" || plugin == "mock"; }
+/// Of our own plugins it is known what they need. A plugin does not say so itself: its word would bind only those that mean well. Others have
+/// what the node has.
+std::uint64_t rights_of(const std::string& plugin) {
+    if (plugin == "kvm" || plugin == "mock") return rights::plugin_host;
+    if (plugin == "containerd") return rights::containerd_host;
+    if (plugin == "pci") return rights::pci_host;
+    if (plugin == "xen") return rights::xen_host;
+    return rights::node;
+}
 
 std::string trimmed(std::string text) {
     const auto blank = [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; };
@@ -183,7 +190,7 @@ Status Registry::use(Entry& entry) {
     auto plugin = entry.status.isolation == Isolation::in_process
                       ? open_in_process(open, {.on_change = on_change})
                       : open_isolated(open, {.executable = options_.plugin_host,
-                                             .capabilities = needs_little(entry.status.name) ? rights::plugin_host : rights::node,
+                                             .capabilities = rights_of(entry.status.name),
                                              .on_change = on_change});
     if (!plugin) return std::move(plugin).error();
     entry.plugin = std::move(*plugin);

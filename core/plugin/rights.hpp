@@ -27,6 +27,15 @@ inline constexpr std::uint64_t node =
 /// A plugin-host whose guests are started by keepers: files for other users, taps, signals, limits. No change of user, no mounts.
 inline constexpr std::uint64_t plugin_host = set_of(CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_KILL,
                                                     CAP_NET_ADMIN, CAP_IPC_LOCK, CAP_SYS_NICE, CAP_SYS_RESOURCE);
+/// containerd's: the same, into network namespaces of containers, which the kernel opens only to who could trace them; DHCP on low ports.
+inline constexpr std::uint64_t containerd_host =
+    set_of(CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_KILL, CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE,
+           CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_RESOURCE);
+/// pci's: sysfs, /dev/vfio, virtual functions over netlink, whole configuration spaces, locked memory. No other users, processes or mounts.
+inline constexpr std::uint64_t pci_host = set_of(CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_NET_ADMIN, CAP_IPC_LOCK,
+                                                 CAP_SYS_RAWIO, CAP_SYS_ADMIN, CAP_SYS_RESOURCE);
+/// xen's: libxl starts QEMU and helpers itself, as other users and in other roots. No packets of its own, no tracing, no device nodes.
+inline constexpr std::uint64_t xen_host = node & ~set_of(CAP_NET_RAW, CAP_NET_BIND_SERVICE, CAP_SYS_PTRACE, CAP_MKNOD);
 /// A keeper after its guest has begun: the top of a cgroup hierarchy lets nobody remove what is in it without this.
 inline constexpr std::uint64_t keeper = set_of(CAP_DAC_OVERRIDE);
 

@@ -37,8 +37,16 @@ only_opens() { ! descriptors "$1" | grep -vE "$2"; }
 # Capabilities by number: see core/plugin/rights.hpp.
 bits() { local mask=0 bit; for bit in "$@"; do mask=$((mask | 1 << bit)); done; echo $mask; }
 node_rights=$(bits 0 1 2 3 4 5 6 7 8 10 12 13 14 17 18 19 21 23 24 27)
-kvm_rights=$(bits 0 1 2 3 4 5 12 14 23 24)
-plugin_rights=$kvm_rights
+# plugin_rights FILE.so: what the host of that plugin may have.
+plugin_rights() {
+    case "$1" in
+        */kvm.so | */mock.so) bits 0 1 2 3 4 5 12 14 23 24 ;;
+        */containerd.so) bits 0 1 2 3 4 5 10 12 13 19 21 24 ;;
+        */pci.so) bits 0 1 2 3 12 14 17 21 24 ;;
+        */xen.so) bits 0 1 2 3 4 5 6 7 8 12 14 17 18 21 23 24 ;;
+        *) echo "$node_rights" ;;
+    esac
+}
 dnsmasq_rights=$(bits 10 12 13)
 standard='^[012] '
 
@@ -50,15 +58,15 @@ for pid in $(ip netns pids "$LAB_NODE_NS"); do
     case "$name" in
         zedbox) ;;
         plugin-host)
-            # Whoever binds devices or makes namespaces for containers keeps the node's capabilities so far.
-            case "$(tr '\0' ' ' <"/proc/$pid/cmdline")" in *kvm.so* | *mock.so*) ;; *) plugin_rights=$node_rights ;; esac
-            check "plugin-host: its capabilities" has_at_most "$pid" "$plugin_rights"
-            check "plugin-host: nor can it get more" bounded_by "$pid" "$plugin_rights"
-            check "plugin-host: none of the node's descriptors" only_opens "$pid" "$standard|socket:|anon_inode:|pipe:|$LAB_ROOT/(run|persist)/plugins|/dev/null|/sys\$|/dev/kvm"
-            plugin_rights=$kvm_rights ;;
+            plugin=$(tr '\0' '\n' <"/proc/$pid/cmdline" | tail -n 1)
+            check "plugin-host of ${plugin##*/}: its capabilities" has_at_most "$pid" "$(plugin_rights "$plugin")"
+            check "plugin-host of ${plugin##*/}: nor can it get more" bounded_by "$pid" "$(plugin_rights "$plugin")"
+            check "plugin-host of ${plugin##*/}: its calls are filtered" [ "$(field "$pid" Seccomp)" = 2 ]
+            check "plugin-host: none of the node's descriptors" only_opens "$pid" "$standard|socket:|anon_inode:|pipe:|$LAB_ROOT/(run|persist)/plugins|/dev/null|/sys\$|/dev/kvm" ;;
         keeper)
             check "keeper: the one capability that removing cgroups takes" has_at_most "$pid" "$(bits 1)"
             check "keeper: nor can it get more" bounded_by "$pid" "$(bits 1)"
+            check "keeper: its calls are filtered" [ "$(field "$pid" Seccomp)" = 2 ]
             check "keeper: null, its guest, the run directory and a watch on it are all it holds" only_opens "$pid" " (/dev/null|anon_inode:\[pidfd\]|anon_inode:inotify|$LAB_ROOT/run/plugins/kvm/domains/[^/]+)\$"
             check "keeper: has no environment" [ ! -s "/proc/$pid/environ" ] ;;
         fetch)
