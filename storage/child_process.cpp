@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "storage/durable_file.hpp"
 #include "storage/files.hpp"
 #include "core/loop/unique_fd.hpp"
 
@@ -48,7 +49,11 @@ Result<ChildProcess> ChildProcess::start(const ChildOptions& options) {
     const int failed = posix_spawn(&pid, options.program.c_str(), &actions, &attributes, arguments.data(), environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
-    if (failed != 0) return Error{.code = Code::unavailable, .what = "cannot start " + options.program + ": " + std::strerror(failed)};
+    if (failed == EAGAIN)
+        return Error{.code = Code::resource_exhausted,
+                     .what = "cannot start " + options.program + ": no process is left",
+                     .hint = "raise the service's limit of processes (TasksMax; pids.max of its cgroup)"};
+    if (failed != 0) return error_of(failed, "cannot start " + options.program);
     return ChildProcess(pid);
 }
 

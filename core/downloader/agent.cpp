@@ -7,6 +7,7 @@
 
 #include "core/downloader/plan.hpp"
 #include "core/loop/while_alive.hpp"
+#include "core/types/error_text.hpp"
 #include "core/types/node.hpp"
 
 namespace eve::downloader {
@@ -42,7 +43,7 @@ Outcome try_all(Transport& transport, std::vector<Attempt> attempts, const std::
         const Error& error = got.error();
         if (error.code == Code::cancelled || context.cancelled()) return {.got = {}, .error = "download cancelled by user", .cancelled = true};
         if (error.retry_after) outcome.retry_after = std::max<std::chrono::nanoseconds>(outcome.retry_after, *error.retry_after);
-        const std::string text = attempt.request.url.substr(0, attempt.request.url.find('?')) + ": " + error.what;
+        const std::string text = attempt.request.url.substr(0, attempt.request.url.find('?')) + ": " + types::error_text(error);
         if (outcome.error.find(text) == std::string::npos) outcome.error += (outcome.error.empty() ? "" : " / ") + text;
     }
     return outcome;
@@ -464,8 +465,8 @@ struct Agent::Impl : WhileAlive<Agent::Impl> {
     void fail_resolve(const std::string& key, Resolution& resolution, const Error& error) {
         auto wait = std::chrono::nanoseconds(retry_time());
         if (error.retry_after) wait = std::max<std::chrono::nanoseconds>(wait, std::min<std::chrono::nanoseconds>(*error.retry_after, retry_after_max));
-        resolution.status.OrigError = error.what;
-        types::set_error(resolution.status, describe_failure(error.what, static_cast<std::uint64_t>(resolution.status.RetryCount), wait), now());
+        resolution.status.OrigError = types::error_text(error);
+        types::set_error(resolution.status, describe_failure(resolution.status.OrigError, static_cast<std::uint64_t>(resolution.status.RetryCount), wait), now());
         deps.log.write(Level::warn, "downloader.resolve_failed", {{"name", resolution.config.Name}, {"error", error.what}});
         resolution.retry = deps.loop.after(wait, guarded_task([this, key] { resolve_again(key); }));
         (void)resolved->publish(key, resolution.status);

@@ -146,6 +146,8 @@ Result<std::string> read_report(int fd, std::int64_t deadline_ns) {
     }
 }
 
+constexpr const char* raise_limits = "raise the service's limit of processes, open files or memory (TasksMax, LimitNOFILE, MemoryMax; pids.max of its cgroup)";
+
 ProcessIdentity identity_of(std::string_view text) {
     const auto space = text.find(' ');
     return {.pid = sdk::detail::number_of<std::int64_t>(text.substr(0, space)),
@@ -163,12 +165,12 @@ Result<SpawnedProcess> spawn_kept(const KeeperOptions& keeper, const GuestProces
     int pipe[2];
     if (!order || ::write(order.get(), prepared->order.data(), prepared->order.size()) != static_cast<ssize_t>(prepared->order.size()) ||
         ::lseek(order.get(), 0, SEEK_SET) != 0 || ::pipe2(pipe, O_CLOEXEC) != 0)
-        return Error{.code = Code::resource_exhausted, .what = std::string("keeper's order: ") + std::strerror(errno)};
+        return Error{.code = Code::resource_exhausted, .what = std::string("keeper's order: ") + std::strerror(errno), .hint = raise_limits};
     const UniqueFd report(pipe[0]);
     UniqueFd report_end(pipe[1]);
 
     const auto middle = ::fork();
-    if (middle < 0) return Error{.code = Code::resource_exhausted, .what = std::string("fork: ") + std::strerror(errno)};
+    if (middle < 0) return Error{.code = Code::resource_exhausted, .what = std::string("fork: ") + std::strerror(errno), .hint = raise_limits};
     if (middle == 0) become_keeper(keeper.executable.c_str(), order.get(), report_end.get(), process.run_dir.fd, prepared->fds);
     report_end.reset();
     int status = 0;
@@ -189,6 +191,7 @@ Result<SpawnedProcess> spawn_kept(const KeeperOptions& keeper, const GuestProces
             const auto space = value.find(' ');
             error = Error{.code = code_from_string(value.substr(0, space)),
                           .what = std::string(space == std::string_view::npos ? value : value.substr(space + 1))};
+            if (error->code == Code::resource_exhausted) error->hint = raise_limits;
         }
     });
     if (error) return std::move(*error).in("start " + process.name);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/loop/while_alive.hpp"
+#include "core/types/error_text.hpp"
 #include "core/types/node.hpp"
 #include "core/types/volume.hpp"
 
@@ -146,7 +147,7 @@ struct Agent::Impl : WhileAlive<Agent::Impl> {
                     publish(done);
                 } else {
                     deps.log.write(Level::warn, "verifier.refused", {{"sha256", key}, {"error", verified.error().what}});
-                    fail(done, verified.error().what);
+                    fail(done, types::error_text(verified.error()));
                 }
                 step(key);
             }),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/types/error_text.hpp"
 #include "core/types/oci.hpp"
 #include "core/volumemgr/state.hpp"
 
@@ -508,7 +509,7 @@ void Agent::Impl::on_loaded(const std::string& key, Status loaded) {
         start_over(tree);
     }
     const auto delay = retry_delay(error.code == Code::invalid_argument ? Code::not_found : error.code, tree.retry.failures);
-    types::ErrorDescription description{.Error = "load of the content failed: " + error.what,
+    types::ErrorDescription description{.Error = "load of the content failed: " + types::error_text(error),
                                         .ErrorEntities = {{.EntityType = types::ErrorEntityType::ErrorEntityContentTree, .EntityID = key}}};
     if (delay) {
         description.ErrorSeverity = types::ErrorSeverity::ErrorSeverityWarning;

@@ -490,7 +490,8 @@ private:
             if (n <= 0) {
                 const int why = n < 0 ? errno : ENOSPC;
                 const bool full = why == ENOSPC || why == EDQUOT || why == EFBIG;
-                verdict_ = stop(full ? Code::resource_exhausted : Code::unavailable, std::string("cannot write: ") + std::strerror(why));
+                verdict_ = stop(full ? Code::resource_exhausted : Code::unavailable,
+                                std::string("cannot write: ") + std::strerror(why) + (full ? "; free space on the node's disk" : ""));
                 return abort_transfer;
             }
             written += static_cast<std::size_t>(n);
