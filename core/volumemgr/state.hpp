@@ -47,6 +47,7 @@ struct Volume {
     std::optional<types::VolumeConfig> config;
     types::VolumeConfig accepted;  ///< what it was made from: changes are measured against this
     types::VolumeStatus status;
+    bool held = false;    ///< taken up without a config: what `accepted` says is what is known of it
     bool probed = false;  ///< whether its file exists is known
     bool busy = false;
     bool creating = false;  ///< the job that is busy is the creation

@@ -1,7 +1,9 @@
 // Volumes and the references of apps to them.
 
 #include <algorithm>
+#include <utility>
 
+#include "core/types/error_text.hpp"
 #include "core/types/oci.hpp"
 #include "core/volumemgr/state.hpp"
 
@@ -91,7 +93,13 @@ void Agent::Impl::adopt_held() {
         if (volumes.contains(key) || volume_configs->get(key) != nullptr || !found.contains(key)) continue;
         Volume& volume = volumes[key];
         VolumeStatus& status = volume.status;
-        if (const auto* before = volume_statuses->get(key)) status = *before;
+        if (const auto* before = volume_statuses->get(key)) {
+            status = *before;
+            volume.accepted.ContentID = before->ContentID;
+            volume.accepted.VolumeContentOriginType = before->VolumeContentOriginType;
+            volume.accepted.ReadOnly = before->ReadOnly;
+        }
+        volume.held = true;
         static_cast<types::ErrorAndTimeWithSource&>(status) = {};
         status.VolumeID = ref->VolumeID;
         status.GenerationCounter = ref->GenerationCounter;
@@ -110,6 +118,10 @@ void Agent::Impl::reconcile_volumes() {
         const auto* config = volume_configs->get(key);
         if (config == nullptr || deferred.contains(key)) volume.config.reset();
         else volume.config = *config;
+        if (volume.config && std::exchange(volume.held, false)) {  // its config is back
+            if (volume.accepted.VolumeContentOriginType == VolumeContentOriginType::VCOT_UNKNOWN) volume.accepted = *volume.config;
+            volume.accepted.MaxVolSize = volume.config->MaxVolSize;
+        }
         const std::uint64_t references = refs_of(key).size() + (volume.config ? 1 : 0);
         if (references != volume.status.RefCount) volume.status.LastRefCountChangeTime = now();
         volume.status.RefCount = references;
@@ -196,7 +208,7 @@ void Agent::Impl::probe(const std::string& key, Volume& volume) {
             } else if (facts.error().code == Code::not_found) {
                 found.erase(key);
             } else {
-                raise(seen.status, {.Error = "the volume's file cannot be used: " + facts.error().what}, source_volume());
+                raise(seen.status, {.Error = "the volume's file cannot be used: " + types::error_text(facts.error())}, source_volume());
                 seen.retry.parked = true;
             }
             changed();
@@ -327,7 +339,7 @@ void Agent::Impl::on_created(const std::string& key, Result<VolumeFacts> created
     if (error.code == Code::cancelled) delay = std::chrono::seconds{1};  // wanted again meanwhile
     deps.log.write(Level::warn, "volumemgr.create_failed", {{"volume", key}, {"error", error.what}, {"failures", volume.retry.failures}});
     types::ErrorDescription description{
-        .Error = "volume " + status.DisplayName + " could not be created: " + error.what,
+        .Error = "volume " + status.DisplayName + " could not be created: " + types::error_text(error),
         .ErrorEntities = {{.EntityType = types::ErrorEntityType::ErrorEntityVolume, .EntityID = status.VolumeID.to_string()}}};
     if (delay) {
         description.ErrorSeverity = types::ErrorSeverity::ErrorSeverityWarning;
@@ -385,7 +397,7 @@ void Agent::Impl::on_destroyed(const std::string& key, Status destroyed) {
                    {{"volume", key}, {"error", destroyed.error().what}, {"failures", volume.destroy_failures}});
     volume.retry.parked = true;  // until the next look for garbage
     if (volume.destroy_failures >= destroys_max) volume.retry.waiting = true;
-    raise(volume.status, {.Error = "volume could not be removed: " + destroyed.error().what}, source_volume());
+    raise(volume.status, {.Error = "volume could not be removed: " + types::error_text(destroyed.error())}, source_volume());
 }
 
 std::vector<const VolumeRefConfig*> Agent::Impl::refs_of(const std::string& key) const {

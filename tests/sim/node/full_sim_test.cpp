@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "tests/sim/node/converge.hpp"
 #include "tests/sim/node/full_node.hpp"
 
@@ -50,6 +52,27 @@ TEST(FullSim, ACrashOfEveryAgentAtOnceDisturbsNoGuest) {
         EXPECT_EQ(node.world.guests_started, started);
         EXPECT_TRUE(node.complaints().empty()) << lines(node.complaints());
     }
+}
+
+/// A day without rest: changes and faults of all kinds, hundreds of times, in one life of the world; each time the faults stop it must come to rest.
+TEST(FullSim, ADayOfRandomChurnEndsWhereItShould) {
+    FullNode node{7};
+    // Every minute of it is lived through: in the ordinary run the first hours, in `scripts/test --all` (which sets EVE_SEEDS) the whole day.
+    const auto end = node.clock.now() + (std::getenv("EVE_SEEDS") != nullptr ? 24h : 5h);
+    int rests = 0;
+    int rounds = 0;
+    for (; node.clock.now() < end; ++rounds) {
+        node.chaos();
+        if (!node.prng.chance(20)) continue;
+        node.heal();
+        ++rests;
+        const auto wrong = node.faults();
+        ASSERT_TRUE(wrong.empty()) << "round " << rounds << lines(wrong);
+    }
+    node.heal();
+    EXPECT_TRUE(node.faults().empty()) << lines(node.faults());
+    std::cout << rounds << " rounds of ten changes, " << rests << " rests, " << node.steps << " steps, guests started: " << node.world.guests_started << "\n";
+    EXPECT_GT(node.world.guests_started, 20U);
 }
 
 class FullSeeds : public ::testing::TestWithParam<std::uint64_t> {};

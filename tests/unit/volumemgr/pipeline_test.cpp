@@ -422,6 +422,27 @@ TEST_F(Pipeline, AVolumeThatAnAppHoldsOutlivesARestartAlsoWithoutItsConfig) {
     EXPECT_FALSE(storage.volumes.contains(path)) << "nobody holds it any more";
 }
 
+TEST_F(Pipeline, AHeldVolumeWhoseConfigComesBackIsTheSameVolume) {
+    wish_app();
+    boot();
+    apply();
+    const auto before = wish.volumes;
+    for (const bool power_cut : {false, true}) {
+        SCOPED_TRACE(power_cut);
+        wish.volumes.clear();
+        wish_volume(wish, 1, 1, 1);
+        apply();
+        node.reset();
+        if (power_cut) store.reboot();
+        boot();
+        apply();
+        wish.volumes = before;  // the controller took its change back
+        apply();
+        EXPECT_EQ(ref(1, 1).State, SwState::CREATED_VOLUME);
+        EXPECT_TRUE(volume(1).Error.empty()) << volume(1).Error;
+    }
+}
+
 TEST_F(Pipeline, AHalfMadeVolumeIsRemovedBeforeItIsMadeAgain) {
     wish_app();
     boot();
