@@ -6,6 +6,7 @@
 #   image server 192.0.2.1:8000, client   out0 ======== eth0 192.0.2.2   zedbox node, bridges, dnsmasq, guests
 #
 # Set before sourcing: LAB (short name), LAB_ROOT (the node's root directory), LAB_BIN (folder of the executables).
+# EVE_SHAPE=agents: every agent a process of its own, over sockets, instead of `zedbox node` (the default, EVE_SHAPE=node).
 
 LAB_NODE_NS=$LAB-node
 LAB_OUT_NS=$LAB-out
@@ -13,6 +14,8 @@ LAB_SERVER=192.0.2.1
 LAB_NODE=192.0.2.2
 LAB_WWW=$LAB_ROOT.www
 LAB_LOG=$LAB_ROOT.log
+LAB_SHAPE=${EVE_SHAPE:-node}
+LAB_AGENTS="zedagent client vaultmgr nim domainmgr zedmanager zedrouter downloader verifier volumemgr"
 
 lab_say() { printf '%s\n' "$*" >&2; }
 lab_fail() { lab_say "FAILED: $*"; return 1; }
@@ -55,22 +58,46 @@ lab_server_up() {
 # Starts the node; returns when evectl finds it up. More arguments go to zedbox.
 lab_node_up() {
     mkdir -p "$LAB_ROOT"
-    lab_inside setsid "$LAB_BIN/zedbox" node --root "$LAB_ROOT" "$@" </dev/null >>"$LAB_LOG" 2>&1 &
+    if [ "$LAB_SHAPE" = agents ]; then
+        local agent
+        for agent in $LAB_AGENTS; do lab_agent_start "$agent" "$@"; done
+        for agent in $LAB_AGENTS; do lab_until 30 "$agent is there" lab_agent_runs "$agent"; done
+    else
+        lab_inside setsid "$LAB_BIN/zedbox" node --root "$LAB_ROOT" "$@" </dev/null >>"$LAB_LOG" 2>&1 &
+    fi
     lab_until 20 "the node answers" lab_ctl status --quiet
 }
-
-# The node's own processes (not guests, keepers and dnsmasq): those that run one of its executables on this root.
-lab_node_pids() { pgrep -f -- "$LAB_BIN/(zedbox|plugin-host|fetch) .*" | while read -r pid; do
-    [ "$(readlink "/proc/$pid/ns/net" 2>/dev/null)" = "$(lab_inside readlink /proc/self/ns/net)" ] && echo "$pid"; done; }
-
-lab_node_down() {
-    local pid
-    pid=$(cat "$LAB_ROOT/run/zedbox.pid" 2>/dev/null) || return 0
-    kill -TERM "$pid" 2>/dev/null || return 0
-    lab_until 20 "the node has stopped" lab_node_gone "$pid"
+# One agent in a process of its own.
+lab_agent_start() {
+    local agent=$1
+    shift
+    lab_inside setsid "$LAB_BIN/zedbox" "$agent" --foreground --root "$LAB_ROOT" "$@" </dev/null >>"$LAB_LOG" 2>&1 &
 }
-lab_node_gone() { lab_gone "$1" && [ -z "$(lab_node_pids)" ]; }
-lab_gone() { ! kill -0 "$1" 2>/dev/null; }
+# The process that runs an agent, in either shape.
+lab_agent_pid() { cat "$LAB_ROOT/run/$1.pid"; }
+lab_agent_runs() { kill -0 "$(lab_agent_pid "$1")"; }
+
+# The node's own processes (not guests, keepers and dnsmasq).
+lab_node_pids() {
+    local pid
+    for pid in $(ip netns pids "$LAB_NODE_NS"); do
+        case "$(basename "$(readlink "/proc/$pid/exe" 2>/dev/null)")" in zedbox | plugin-host | fetch) echo "$pid" ;; esac
+    done
+}
+
+# Asks the node to end and waits until it has.
+lab_node_down() {
+    local name pid pids=()
+    for name in zedbox $LAB_AGENTS; do
+        pid=$(cat "$LAB_ROOT/run/$name.pid" 2>/dev/null) || continue
+        kill -TERM "$pid" 2>/dev/null && pids+=("$pid")
+        [ "$name" = zedbox ] && [ ${#pids[@]} -gt 0 ] && break
+    done
+    [ ${#pids[@]} -gt 0 ] || return 0
+    lab_until 20 "the node has stopped" lab_node_gone "${pids[@]}"
+}
+lab_node_gone() { lab_gone "$@" && [ -z "$(lab_node_pids)" ]; }
+lab_gone() { local pid; for pid in "$@"; do ! kill -0 "$pid" 2>/dev/null || return 1; done; }
 
 # lab_until SECONDS WHAT COMMAND...: repeats the command until it succeeds; on time-out says what was waited for.
 lab_until() {

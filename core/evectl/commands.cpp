@@ -60,7 +60,7 @@ public:
 
     int status() {
         show(report_status(node_));
-        return node_.running("zedbox") != 0 ? done : failed;
+        return node_.node_running() != 0 ? done : failed;
     }
 
     int apply(const std::string& path) {
@@ -199,7 +199,7 @@ private:
 
     /// Waits for zedagent's word on the file with this digest.
     int await_config(const std::string& digest) {
-        if (node_.running("zedbox") == 0 && node_.running("zedagent") == 0) {
+        if (node_.node_running() == 0) {
             if (!call_.quiet) std::printf("Stored; no node runs on this root: it will read the config when it starts.\n");
             return done;
         }

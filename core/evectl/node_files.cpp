@@ -40,4 +40,16 @@ long NodeFiles::running(std::string_view name) const {
     return kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM ? pid : 0;
 }
 
+long NodeFiles::node_running() const {
+    const long one = running("zedbox");
+    return one != 0 ? one : running("zedagent");
+}
+
+std::vector<std::string> NodeFiles::agents_not_running() const {
+    std::vector<std::string> missing;
+    for (const char* name : {"zedagent", "client", "vaultmgr", "nim", "domainmgr", "zedmanager", "zedrouter", "downloader", "verifier", "volumemgr"})
+        if (running(name) == 0) missing.emplace_back(name);
+    return missing;
+}
+
 }  // namespace eve::evectl

@@ -35,6 +35,10 @@ public:
 
     /// The pid of the running node or agent of that name, or 0.
     long running(std::string_view name) const;
+    /// The pid of the node that runs in one process, or of zedagent where each agent has its own, or 0.
+    long node_running() const;
+    /// The agents that do not run. All of them have pid files in both shapes.
+    std::vector<std::string> agents_not_running() const;
 
     const Root& root() const { return root_; }
 

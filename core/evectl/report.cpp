@@ -189,8 +189,14 @@ std::string config_text(const zedagent::ConfigStatus& config) {
 }
 
 std::string not_running_note(const NodeFiles& node) {
-    if (node.running("zedbox") != 0 || node.running("zedmanager") != 0) return {};
+    if (node.node_running() != 0) return {};
     return "\nNo node runs on this root (" + node.root().path("/") + "): this is what it last published. Start it: zedbox node --root ROOT\n";
+}
+
+std::string running_text(const NodeFiles& node, long pid) {
+    if (pid == 0) return "NOT running; start it: zedbox node --root " + node.root().path("/");
+    if (node.running("zedbox") != 0) return "running, pid " + std::to_string(pid);
+    return "running, each agent in a process of its own";
 }
 
 }  // namespace
@@ -439,7 +445,8 @@ Report report_plugins(const NodeFiles& node) {
 }
 
 Report report_status(const NodeFiles& node) {
-    const long pid = node.running("zedbox");
+    const long pid = node.node_running();
+    const auto missing = pid != 0 ? node.agents_not_running() : std::vector<std::string>{};
     const auto config = node.record<zedagent::ConfigStatus>("zedagent", "global");
     const auto apps = read_apps(node);
     std::map<std::string, int> states;
@@ -453,6 +460,8 @@ Report report_status(const NodeFiles& node) {
     Json out{
         {"running", pid != 0},
         {"pid", pid},
+        {"one_process", node.running("zedbox") != 0},
+        {"agents_not_running", missing},
         {"root", node.root().path("/")},
         {"config",
          {{"accepted", config.Accepted},
@@ -474,13 +483,14 @@ Report report_status(const NodeFiles& node) {
     std::string counted;
     for (const auto& [state, count] : states) counted += (counted.empty() ? "" : ", ") + std::to_string(count) + " " + state;
     std::string text = table_text({
-        {"node", pid != 0 ? "running, pid " + std::to_string(pid) : "NOT running; start it: zedbox node --root " + node.root().path("/")},
+        {"node", running_text(node, pid)},
         {"root", node.root().path("/")},
         {"config", config_text(config)},
         {"apps", apps.empty() ? "none" : counted},
         {"memory", std::to_string(memory.FreeMemoryMB) + " MiB free of " + std::to_string(memory.TotalMemoryMB) + ", " + std::to_string(memory.Ncpus) + " CPUs"},
         {"vault", vault.ConversionComplete ? "ready" : "not ready"},
     });
+    for (const auto& name : missing) text += "note: " + name + " does not run; start it: zedbox " + name + " --foreground --root " + node.root().path("/") + "\n";
     for (const auto& remark : config_remarks(config)) text += "note: " + remark + "\n";
     return {document(out), text + complaints(wrong)};
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The main job: a device config with one app becomes a running guest with its disk, address, name, port map and console; deleting the
 # app takes all of it away again.
+# both shapes: always
 # shellcheck source=tests/acceptance/node/bench.sh
 . "$(dirname "$0")/bench.sh"
 bench_up
