@@ -17,8 +17,11 @@ lab_ctl wait web RUNNING --timeout 120
 second=$(app_field web .pid)
 check "it is a new guest" [ "$second" != "$first" ]
 
+# A guest that is asked to halt while it still boots misses it: it is asked again after 20 s, and cut after a minute.
+await_console web "web-guest ready"
 lab_ctl app restart web
 lab_until 90 "a restart brings a third guest" bash -c "p=\$('$LAB_BIN/evectl' --root '$LAB_ROOT' apps --json | jq '.[0].pid'); [ \"\$p\" != 0 ] && [ \"\$p\" != $second ]"
 lab_ctl wait web RUNNING --timeout 60
+await_console web "web-guest ready"
 
 bench_nothing_left

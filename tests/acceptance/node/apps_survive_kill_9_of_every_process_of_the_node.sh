@@ -16,6 +16,8 @@ for round in 1 2 3; do
     check "round $round: the node has processes to kill" [ -n "$victims" ]
     # shellcheck disable=SC2086
     kill -KILL $victims
+    # shellcheck disable=SC2086
+    lab_until 10 "round $round: they are dead" lab_gone $victims
     check "round $round: the guest lives without the node" kill -0 "$pid"
     check "round $round: the guest is reachable without the node" lab_outside curl -sf --max-time 10 -o /dev/null "http://$LAB_NODE:8080/"
     lab_node_up
