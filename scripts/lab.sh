@@ -58,6 +58,7 @@ lab_server_up() {
 # Starts the node; returns when evectl finds it up. More arguments go to zedbox.
 lab_node_up() {
     mkdir -p "$LAB_ROOT"
+    lab_until 20 "the node before is gone" lab_no_node  # what was killed may still be on its way out
     if [ "$LAB_SHAPE" = agents ]; then
         local agent
         for agent in $LAB_AGENTS; do lab_agent_start "$agent" "$@"; done
@@ -96,7 +97,8 @@ lab_node_down() {
     [ ${#pids[@]} -gt 0 ] || return 0
     lab_until 20 "the node has stopped" lab_node_gone "${pids[@]}"
 }
-lab_node_gone() { lab_gone "$@" && [ -z "$(lab_node_pids)" ]; }
+lab_node_gone() { lab_gone "$@" && lab_no_node; }
+lab_no_node() { [ -z "$(lab_node_pids)" ]; }
 lab_gone() { local pid; for pid in "$@"; do ! kill -0 "$pid" 2>/dev/null || return 1; done; }
 
 # lab_until SECONDS WHAT COMMAND...: repeats the command until it succeeds; on time-out says what was waited for.
