@@ -44,6 +44,9 @@ console_has() { lab_ctl app logs "$1" | grep -q -- "$2"; }
 await_console() { lab_until "${3:-90}" "'$2' on the console of $1" console_has "$1" "$2"; }
 check() { local what=$1; shift; "$@" || { lab_fail "$what"; exit 1; }; echo "ok: $what"; }
 
+# What a script made beneath the node's root itself goes here, after the node and before what is left is looked at.
+bench_clear_own() { :; }
+
 # Everything that the app config made is gone, and so is the node.
 bench_nothing_left() {
     bench_config .
@@ -51,6 +54,7 @@ bench_nothing_left() {
     lab_until 60 "all networks gone" bash -c "[ \"\$('$LAB_BIN/evectl' --root '$LAB_ROOT' networks --json)\" = '[]' ]"
     lab_until 60 "all volumes gone" bash -c "[ \"\$('$LAB_BIN/evectl' --root '$LAB_ROOT' volumes --json)\" = '[]' ]"
     lab_node_down
+    bench_clear_own
     local left
     left=$(lab_leftovers)
     [ -z "$left" ] || { echo "$left"; lab_fail "the lines above were left behind"; exit 1; }
