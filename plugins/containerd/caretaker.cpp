@@ -2,16 +2,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <ctime>
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "common/files.hpp"
@@ -20,10 +16,9 @@ namespace eve::containerd {
 namespace {
 
 constexpr std::int64_t tick_ns = 1'000'000'000;
-constexpr std::uint16_t server_port = 67;
-constexpr std::uint16_t client_port = 68;
-constexpr std::size_t packet_max = 4096;
-constexpr int packets_per_turn = 16;
+
+using plugins::DhcpLease;
+using plugins::in_namespace;
 
 std::int64_t monotonic_ns() {
     timespec time{};
@@ -31,32 +26,10 @@ std::int64_t monotonic_ns() {
     return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
 }
 
-MacAddress mac_of(const std::string& text) {
-    MacAddress mac{};
-    for (std::size_t at = 0; at < mac.size() && at * 3 + 2 <= text.size(); ++at)
-        std::from_chars(text.data() + at * 3, text.data() + at * 3 + 2, mac[at], 16);
-    return mac;
-}
-
 Status write_setting(const std::string& path, std::string_view value) {
     const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
     if (!file || ::write(file.get(), value.data(), value.size()) < 0) return plugins::file_error(path);
     return {};
-}
-
-/// A socket for DHCP on one interface of the calling thread's network namespace.
-Result<UniqueFd> client_socket(const std::string& interface) {
-    UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    const int yes = 1;
-    sockaddr_in any{};
-    any.sin_family = AF_INET;
-    any.sin_port = htons(client_port);
-    if (!socket || ::setsockopt(socket.get(), SOL_SOCKET, SO_BINDTODEVICE, interface.c_str(), static_cast<socklen_t>(interface.size() + 1)) != 0 ||
-        ::setsockopt(socket.get(), SOL_SOCKET, SO_BROADCAST, &yes, sizeof yes) != 0 ||
-        ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
-        ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any) != 0)
-        return plugins::file_error("DHCP on " + interface);
-    return socket;
 }
 
 bool is_our_own(int network) {
@@ -107,11 +80,9 @@ Status Caretaker::attend(const DomainId& id, int directory, int network, const s
             if (!index) return std::move(index).error();
             if (auto up = inside->set_up(*index); !up) return up;
             [[maybe_unused]] const auto off = write_setting("/proc/sys/net/ipv4/conf/" + name + "/rp_filter", "0");
-            auto socket = client_socket(name);
-            if (!socket) return std::move(socket).error();
-            const auto mac = mac_of(vifs[at].mac);
-            const auto number = static_cast<std::uint32_t>(monotonic_ns()) ^ (std::uint32_t{mac[3]} << 16 | std::uint32_t{mac[4]} << 8 | mac[5]);
-            attended->interfaces.push_back({.socket = std::move(*socket), .index = *index, .client = DhcpClient(mac, {}, number), .applied = {}});
+            auto client = DhcpInterface::open(name, *index, vifs[at].mac, static_cast<std::uint32_t>(monotonic_ns()));
+            if (!client) return std::move(client).error();
+            attended->interfaces.push_back(std::move(*client));
         }
         attended->inside.emplace(std::move(*inside));
         return {};
@@ -153,7 +124,7 @@ std::size_t Caretaker::wait_for_addresses(const DomainId& id, const Limit& limit
         const auto known = attended_.find(id);
         if (known == attended_.end()) return 0;
         const auto& interfaces = known->second->interfaces;
-        const auto without = std::count_if(interfaces.begin(), interfaces.end(), [](const Interface& one) { return !one.applied; });
+        const auto without = std::count_if(interfaces.begin(), interfaces.end(), [](const DhcpInterface& one) { return !one.applied(); });
         if (without == 0 || limit.left().count() == 0 || limit.cancelled()) return static_cast<std::size_t>(without);
         changed_.wait_for(lock, std::min<std::chrono::nanoseconds>(step, limit.left()));
     }
@@ -177,8 +148,8 @@ void Caretaker::run() {
             for (auto& [id, attended] : attended_) {
                 serve(id, *attended, now_ns);
                 for (const auto& interface : attended->interfaces) {
-                    polled.push_back({.fd = interface.socket.get(), .events = POLLIN, .revents = 0});
-                    wake_ns = std::min(wake_ns, interface.client.wake_at());
+                    polled.push_back({.fd = interface.fd(), .events = POLLIN, .revents = 0});
+                    wake_ns = std::min(wake_ns, interface.wake_at());
                 }
             }
         }
@@ -191,48 +162,15 @@ void Caretaker::run() {
 
 /// Whatever came in, then whatever is due. Under the mutex.
 void Caretaker::serve(const DomainId& id, Attended& attended, std::int64_t now_ns) {
-    for (auto& interface : attended.interfaces) {
-        bool changed = interface.client.expire(now_ns);
-        for (int packet = 0; packet < packets_per_turn; ++packet) {
-            char buffer[packet_max];
-            const auto got = ::recv(interface.socket.get(), buffer, sizeof buffer, 0);
-            if (got <= 0) break;
-            changed = interface.client.receive({buffer, static_cast<std::size_t>(got)}, now_ns) || changed;
-        }
-        if (changed) apply(id, attended, interface);
-        if (const auto send = interface.client.due(now_ns)) {
-            sockaddr_in to{};
-            to.sin_family = AF_INET;
-            to.sin_port = htons(server_port);
-            to.sin_addr.s_addr = htonl(send->to);
-            // Lost or refused is the same: it is sent again.
-            [[maybe_unused]] const auto sent =
-                ::sendto(interface.socket.get(), send->packet.data(), send->packet.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
-        }
-    }
+    for (auto& interface : attended.interfaces)
+        if (interface.serve(now_ns)) apply(id, attended, interface);
 }
 
-void Caretaker::apply(const DomainId& id, Attended& attended, Interface& interface) {
-    auto& inside = *attended.inside;
-    const auto lease = interface.client.lease();
-    const auto check = [&](const Status& done, const std::string& what) {
-        if (!done) trouble_(id, Error(done.error()).in(what));
-    };
-    if (interface.applied && (!lease || lease->address != interface.applied->address || lease->prefix != interface.applied->prefix))
-        check(inside.remove_address(interface.index, interface.applied->address, interface.applied->prefix), "old address");
-    if (lease) {
-        if (lease->mtu != 0) check(inside.set_mtu(interface.index, lease->mtu), "MTU");
-        check(inside.add_address(interface.index, lease->address, lease->prefix), "address");
-        // A gateway must be reachable before it is used: routes on the link first.
-        auto routes = lease->routes;
-        std::stable_partition(routes.begin(), routes.end(), [](const DhcpRoute& route) { return route.via == 0; });
-        for (const auto& route : routes)
-            check(inside.set_route(interface.index, route.destination, route.prefix, route.via), "route to " + address_text(route.destination));
-    }
-    interface.applied = lease;
+void Caretaker::apply(const DomainId& id, Attended& attended, DhcpInterface& interface) {
+    interface.apply(*attended.inside, [&](const Error& error) { trouble_(id, error); });
     std::vector<DhcpLease> leases;
     for (const auto& one : attended.interfaces)
-        if (one.applied) leases.push_back(*one.applied);
+        if (one.applied()) leases.push_back(*one.applied());
     // In place, never renamed: the container has this very file.
     const auto text = resolv_conf(leases);
     const UniqueFd file(::openat(attended.directory.get(), resolv_conf_file, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW));

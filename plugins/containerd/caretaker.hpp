@@ -11,16 +11,18 @@
 #include <thread>
 #include <vector>
 
-#include "containerd/dhcp.hpp"
-#include "containerd/link.hpp"
 #include "eve/domain.hpp"
 #include "eve/result.hpp"
+#include "common/dhcp_interface.hpp"
 #include "common/limit.hpp"
 #include "common/unique_fd.hpp"
 
 namespace eve::containerd {
 
+using plugins::DhcpInterface;
 using plugins::Limit;
+using plugins::Rtnetlink;
+using plugins::UniqueFd;
 
 inline constexpr const char* resolv_conf_file = "resolv.conf";
 inline constexpr const char* console_log_file = "console.log";
@@ -52,21 +54,15 @@ public:
     std::size_t wait_for_addresses(const DomainId& id, const Limit& limit);
 
 private:
-    struct Interface {
-        UniqueFd socket;
-        int index = 0;
-        DhcpClient client;
-        std::optional<DhcpLease> applied;
-    };
     struct Attended {
         UniqueFd directory;
         std::optional<Rtnetlink> inside;
-        std::vector<Interface> interfaces;
+        std::vector<DhcpInterface> interfaces;
     };
 
     void run();
     void serve(const DomainId& id, Attended& attended, std::int64_t now_ns);
-    void apply(const DomainId& id, Attended& attended, Interface& interface);
+    void apply(const DomainId& id, Attended& attended, DhcpInterface& interface);
     void wake() const;
 
     Trouble trouble_;

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 #include "containerd/oci_spec.hpp"
-#include "containerd/rootfs.hpp"
+#include "common/rootfs.hpp"
 #include "containerd/validate.hpp"
 #include "eve/sdk/kept_process.hpp"
 #include "common/files.hpp"

@@ -2,7 +2,7 @@
 
 #include <fcntl.h>
 
-#include "containerd/link.hpp"
+#include "common/link.hpp"
 #include "common/files.hpp"
 
 namespace eve::containerd {

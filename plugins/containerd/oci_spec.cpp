@@ -9,23 +9,13 @@
 
 #include "eve/sdk/codec.hpp"
 
+namespace eve::plugins {
+BOOST_DESCRIBE_STRUCT(ContainerUser, (), (uid, gid, additionalGids))
+}  // namespace eve::plugins
+
 namespace eve::containerd {
 
-BOOST_DESCRIBE_STRUCT(ImageConfig, (), (User, Env, Entrypoint, Cmd, WorkingDir, StopSignal))
-
-namespace {
-
-/// The file: `config` is what counts.
-struct ImageFile {
-    ImageConfig config;
-    friend bool operator==(const ImageFile&, const ImageFile&) = default;
-};
-BOOST_DESCRIBE_STRUCT(ImageFile, (), (config))
-
-}  // namespace
-
 namespace oci {
-BOOST_DESCRIBE_STRUCT(User, (), (uid, gid, additionalGids))
 BOOST_DESCRIBE_STRUCT(CapabilitySets, (), (bounding, effective, permitted))
 BOOST_DESCRIBE_STRUCT(Rlimit, (), (type, hard, soft))
 BOOST_DESCRIBE_STRUCT(Process, (), (terminal, user, args, env, cwd, capabilities, rlimits, noNewPrivileges))
@@ -49,8 +39,6 @@ struct SpecFile {
 };
 BOOST_DESCRIBE_STRUCT(SpecFile, (), (process))
 
-constexpr const char* default_path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-constexpr const char* command_override = "EVE_ECO_CMD";
 constexpr std::uint64_t files_max = 1024;
 constexpr std::int64_t cpu_period = 100'000;
 constexpr std::size_t spec_size_max = 2U << 20;
@@ -84,32 +72,6 @@ oci::Spec default_spec() {
     return spec;
 }
 
-std::string_view name_of(std::string_view variable) { return variable.substr(0, variable.find('=')); }
-
-/// The image's variables, those of the domain in their place or behind them.
-std::vector<std::string> environment(const SpecInputs& in) {
-    std::vector<std::string> env;
-    for (const auto& variable : in.image.Env)
-        if (!in.domain.env.contains(std::string(name_of(variable)))) env.push_back(variable);
-    for (const auto& [name, value] : in.domain.env) env.push_back(name + "=" + value);
-    if (std::none_of(env.begin(), env.end(), [](const auto& variable) { return name_of(variable) == "PATH"; })) env.insert(env.begin(), default_path);
-    return env;
-}
-
-std::vector<std::string> words_of(std::string_view text) {
-    constexpr std::string_view blanks = " \t\n\r\"'";
-    std::vector<std::string> words;
-    text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
-    text = text.substr(0, text.find_last_not_of(blanks) + 1);
-    while (!text.empty()) {
-        const auto end = std::min(text.find_first_of(" \t\n\r"), text.size());
-        words.emplace_back(text.substr(0, end));
-        text.remove_prefix(end);
-        text.remove_prefix(std::min(text.find_first_not_of(" \t\n\r"), text.size()));
-    }
-    return words;
-}
-
 std::string cpu_list(const std::vector<std::uint32_t>& cpus) {
     std::string list;
     for (const auto cpu : cpus) list += (list.empty() ? "" : ",") + std::to_string(cpu);
@@ -132,65 +94,7 @@ void add_volumes(const DomainSpec& domain, std::vector<oci::Mount>& mounts) {
     }
 }
 
-/// Members that are null are taken away.
-void drop_nulls(sdk::detail::Json& json) {
-    if (json.is_object())
-        for (auto member = json.begin(); member != json.end();) {
-            if (member->is_null()) {
-                member = json.erase(member);
-            } else {
-                drop_nulls(*member);
-                ++member;
-            }
-        }
-}
-
-constexpr std::array<std::pair<std::string_view, std::uint32_t>, 30> signals{{
-    {"HUP", SIGHUP},   {"INT", SIGINT},     {"QUIT", SIGQUIT}, {"ILL", SIGILL},     {"TRAP", SIGTRAP}, {"ABRT", SIGABRT}, {"BUS", SIGBUS},   {"FPE", SIGFPE},
-    {"KILL", SIGKILL}, {"USR1", SIGUSR1},   {"SEGV", SIGSEGV}, {"USR2", SIGUSR2},   {"PIPE", SIGPIPE}, {"ALRM", SIGALRM}, {"TERM", SIGTERM}, {"CHLD", SIGCHLD},
-    {"CONT", SIGCONT}, {"STOP", SIGSTOP},   {"TSTP", SIGTSTP}, {"TTIN", SIGTTIN},   {"TTOU", SIGTTOU}, {"URG", SIGURG},   {"XCPU", SIGXCPU}, {"XFSZ", SIGXFSZ},
-    {"PROF", SIGPROF}, {"WINCH", SIGWINCH}, {"IO", SIGIO},     {"PWR", SIGPWR},     {"SYS", SIGSYS},   {"VTALRM", SIGVTALRM},
-}};
-constexpr std::uint32_t realtime_first = 34;
-constexpr std::uint32_t signal_last = 64;
-
 }  // namespace
-
-Result<ImageConfig> read_image_config(std::string_view json) {
-    auto parsed = sdk::detail::parse(json, sdk::Strictness::must_ignore);
-    if (!parsed) return std::move(parsed).error().in("image configuration");
-    drop_nulls(*parsed);
-    ImageFile file;
-    sdk::detail::Walk walk{.strictness = sdk::Strictness::must_ignore};
-    if (!sdk::detail::read(*parsed, file, walk)) return std::move(*walk.error).in("image configuration");
-    return std::move(file.config);
-}
-
-Result<std::uint32_t> signal_number(std::string_view name) {
-    const auto whole = name;
-    if (name.empty()) return std::uint32_t{SIGTERM};
-    if (name.starts_with("SIG")) name.remove_prefix(3);
-    for (const auto& [known, number] : signals)
-        if (known == name) return number;
-    std::uint32_t base = 0;
-    if (name.starts_with("RTMIN")) {
-        base = realtime_first;
-        name.remove_prefix(5);
-        if (name.starts_with('+')) name.remove_prefix(1);
-    }
-    std::uint32_t number = 0;
-    const auto read = std::from_chars(name.data(), name.data() + name.size(), number);
-    const bool plain = base != 0 && name.empty();
-    if ((read.ec == std::errc{} && read.ptr == name.data() + name.size()) || plain)
-        if (number <= signal_last && base + number >= 1 && base + number <= signal_last) return base + number;
-    return Error{.code = Code::invalid_argument, .what = "there is no signal " + std::string(whole.substr(0, 32))};
-}
-
-const Disk* root_disk(const DomainSpec& domain) {
-    if (domain.disks.empty()) return nullptr;
-    const auto& first = domain.disks.front();
-    return first.format == DiskFormat::container && (first.mount_dir.empty() || first.mount_dir == "/") ? &first : nullptr;
-}
 
 std::string cgroup_path(const std::string& parent, const DomainSpec& domain) { return parent + "/" + (domain.name.empty() ? domain.id.value : domain.name); }
 
@@ -200,9 +104,10 @@ Result<oci::Spec> runtime_spec(const SpecInputs& in) {
     if (root == nullptr) return Error{.code = Code::invalid_argument, .what = "the first volume is no container's root file system", .field = ".disks[0].format"};
 
     spec.root = {.path = root->path + "/rootfs", .readonly = root->read_only};
-    spec.process.args = in.image.Entrypoint;
-    spec.process.args.insert(spec.process.args.end(), in.image.Cmd.begin(), in.image.Cmd.end());
-    if (!in.image.WorkingDir.empty()) spec.process.cwd = in.image.WorkingDir.front() == '/' ? in.image.WorkingDir : "/" + in.image.WorkingDir;
+    auto process = plugins::container_process(in.domain, in.image);
+    if (!process) return std::move(process).error();
+    spec.process.args = std::move(process->args);
+    spec.process.cwd = std::move(process->cwd);
     spec.process.user = in.user;
 
     auto& resources = spec.platform->resources;
@@ -213,14 +118,7 @@ Result<oci::Spec> runtime_spec(const SpecInputs& in) {
 
     add_volumes(in.domain, spec.mounts);
 
-    spec.process.env = environment(in);
-    if (const auto command = in.domain.env.find(command_override); command != in.domain.env.end())
-        if (auto words = words_of(command->second); !words.empty()) spec.process.args = std::move(words);
-    if (spec.process.args.empty())
-        return Error{.code = Code::failed_precondition,
-                     .what = "the image names nothing to run",
-                     .field = ".disks[0].path",
-                     .hint = std::string("give the app a variable ") + command_override + " with the command"};
+    spec.process.env = std::move(process->env);
 
     if (!in.resolv_conf.empty())
         spec.mounts.push_back({.destination = "/etc/resolv.conf", .type = "bind", .source = in.resolv_conf, .options = {"rbind", "ro"}});
@@ -234,12 +132,12 @@ Result<std::string> extra_process_text(std::string_view spec, const ExecRequest&
     if (!file) return Error{.code = Code::failed_precondition, .what = "the container's specification cannot be read: " + file.error().what};
     auto& process = file->process;
     const auto set = [&process](const std::string& variable) {
-        std::erase_if(process.env, [&](const auto& old) { return name_of(old) == name_of(variable); });
+        std::erase_if(process.env, [&](const auto& old) { return variable_name(old) == variable_name(variable); });
         process.env.push_back(variable);
     };
     process.args = request.argv;
     process.terminal = request.terminal;
-    if (request.terminal && std::none_of(process.env.begin(), process.env.end(), [&](const auto& old) { return name_of(old) == terminal_variable; }))
+    if (request.terminal && std::none_of(process.env.begin(), process.env.end(), [&](const auto& old) { return variable_name(old) == terminal_variable; }))
         set("TERM=xterm");
     for (std::size_t at = 0; at < request.env.size(); ++at) {
         const auto& variable = request.env[at];

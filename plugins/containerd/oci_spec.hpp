@@ -9,40 +9,18 @@
 #include <string_view>
 #include <vector>
 
+#include "common/container_image.hpp"
 #include "eve/domain.hpp"
 #include "eve/exec.hpp"
 #include "eve/result.hpp"
 
 namespace eve::containerd {
 
-/// `config` of an OCI or Docker image, as far as it says how to run it.
-struct ImageConfig {
-    std::string User;
-    std::vector<std::string> Env;
-    std::vector<std::string> Entrypoint;
-    std::vector<std::string> Cmd;
-    std::string WorkingDir;
-    std::string StopSignal;
-    friend bool operator==(const ImageConfig&, const ImageConfig&) = default;
-};
-inline constexpr std::size_t image_config_size_max = 4U << 20;
-
-/// Reads image-config.json; `null` counts as left out, as Docker writes it.
-///
-/// Errors: invalid_argument.
-Result<ImageConfig> read_image_config(std::string_view json);
-
-/// The number of a signal: "SIGTERM", "TERM", "15", "SIGRTMIN+3"; empty: SIGTERM. invalid_argument: there is no such signal.
-Result<std::uint32_t> signal_number(std::string_view name);
+using namespace plugins;  // what every runtime of containers shares
 
 namespace oci {
 
-struct User {
-    std::uint32_t uid = 0;
-    std::uint32_t gid = 0;
-    std::vector<std::uint32_t> additionalGids;
-    friend bool operator==(const User&, const User&) = default;
-};
+using User = plugins::ContainerUser;
 struct CapabilitySets {
     std::vector<std::string> bounding;
     std::vector<std::string> effective;
@@ -149,9 +127,6 @@ Result<std::string> extra_process_text(std::string_view spec, const ExecRequest&
 
 /// As runc and crun read it.
 Result<std::string> spec_text(const oci::Spec& spec);
-
-/// The disk that is the container's root file system, or null.
-const Disk* root_disk(const DomainSpec& domain);
 
 /// The path below a cgroup hierarchy of the domain's processes.
 std::string cgroup_path(const std::string& parent, const DomainSpec& domain);

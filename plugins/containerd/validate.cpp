@@ -4,24 +4,18 @@
 #include <set>
 
 #include "containerd/oci_spec.hpp"
-#include "containerd/rootfs.hpp"
+#include "common/rootfs.hpp"
 
 namespace eve::containerd {
 namespace {
 
 constexpr std::size_t name_max = 76;  // containerd's limit of an identifier
 constexpr std::size_t interface_name_max = 15;
-constexpr std::uint32_t mode_max = 07777;
 constexpr int signal_base = 128;
 constexpr int signal_last = 64;
 
-bool absolute(std::string_view path) {
-    if (path.empty() || path.front() != '/' || path.find('\0') != std::string_view::npos) return false;
-    const auto whole = std::string(path) + "/";
-    return whole.find("/../") == std::string::npos;
-}
-
-bool plain_file_name(std::string_view name) { return name != "." && name != ".." && name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos; }
+using plugins::absolute_path;
+using plugins::plain_file_name;
 
 class Problems {
 public:
@@ -36,17 +30,13 @@ void check_disks(const DomainSpec& spec, Problems& problems) {
     if (root_disk(spec) == nullptr)
         problems.add(".disks", "the first volume is no container's root file system", "give an OCI image as the app's first volume");
     if (spec.disks.size() > disks_max) problems.add(".disks", "more than " + std::to_string(disks_max) + " volumes");
-    std::set<std::string> names;
     for (std::size_t at = 0; at < spec.disks.size(); ++at) {
         const auto& disk = spec.disks[at];
         const auto field = ".disks[" + std::to_string(at) + "]";
-        if (!absolute(disk.path)) problems.add(field + ".path", "the path is not absolute");
+        if (!absolute_path(disk.path)) problems.add(field + ".path", "the path is not absolute");
         if (disk.format == DiskFormat::unknown) problems.add(field + ".format", "the format is not known");
         if (!disk.wwn.empty()) problems.add(field + ".wwn", "a container takes no vhost-scsi target");
         if (disk.target != DiskTarget::disk && disk.target != DiskTarget::app_custom) problems.add(field + ".target", "a container takes no kernel or ramdisk");
-        if (!disk.mount_dir.empty() && !absolute(disk.mount_dir)) problems.add(field + ".mount_dir", "the mount point is not an absolute path without \"..\"");
-        if (!plain_file_name(disk.name)) problems.add(field + ".name", "the name cannot be a file's");
-        if (!disk.name.empty() && !names.insert(disk.name).second) problems.add(field + ".name", "two volumes have this name");
     }
 }
 
@@ -101,15 +91,7 @@ std::vector<Problem> problems_of(const DomainSpec& spec) {
     if (!spec.adapters.empty()) problems.add(".adapters", "devices are not given to containers here");
     if (!spec.vmm_args.empty()) problems.add(".vmm_args", "a container has no virtual machine monitor");
     if (spec.cpus_pinned && spec.cpus.empty()) problems.add(".cpus", "CPUs of its own are asked for, and none are named");
-    for (const auto& [name, value] : spec.env)
-        if (name.empty() || name.find('=') != std::string::npos || (name + value).find('\0') != std::string::npos)
-            problems.add(".env", "'" + name.substr(0, 32) + "' cannot be a variable");
-    for (std::size_t at = 0; at < spec.files.size(); ++at) {
-        const auto field = ".files[" + std::to_string(at) + "]";
-        if (!absolute(spec.files[at].path)) problems.add(field + ".path", "the path is not absolute and without \"..\"");
-        if (!from_base64(spec.files[at].content.value)) problems.add(field + ".content", "not base64");
-        if (spec.files[at].mode > mode_max) problems.add(field + ".mode", "no permission bits");
-    }
+    plugins::add_container_problems(spec, problems.all_);
     return std::move(problems.all_);
 }
 
@@ -136,10 +118,9 @@ Seen seen(const Task& task, bool asked, bool oom) {
     if (signalled) ended.exit->signal = status - signal_base;
     else ended.exit->code = status;
     ended.exit->oom = oom && status != 0;
-    ended.state = status == 0 || (asked && !ended.exit->oom) ? DomainState::halted : DomainState::broken;
-    if (ended.exit->oom) ended.reason = "The app ran out of its memory";
-    else if (signalled) ended.reason = "The app ended by signal " + std::to_string(status - signal_base);
-    else ended.reason = "The app ended with exit code " + std::to_string(status);
+    auto end = container_end(*ended.exit, asked);
+    ended.state = end.state;
+    ended.reason = std::move(end.reason);
     return ended;
 }
 

@@ -1,8 +1,7 @@
 // What images and networks say to the containerd plugin.
 
-#include "plugins/containerd/dhcp.hpp"
+#include "plugins/common/dhcp.hpp"
 #include "plugins/containerd/oci_spec.hpp"
-#include "plugins/containerd/rootfs.hpp"
 #include "tests/fuzz/targets.hpp"
 
 namespace eve::fuzz {

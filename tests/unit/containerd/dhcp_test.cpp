@@ -2,9 +2,9 @@
 
 #include <gmock/gmock.h>
 
-#include "containerd/dhcp.hpp"
+#include "common/dhcp.hpp"
 
-namespace eve::containerd {
+namespace eve::plugins {
 namespace {
 
 using ::testing::ElementsAre;
@@ -108,4 +108,4 @@ TEST(Dhcp, AnOfferThatIsNeverConfirmedIsGivenUp) {
 }
 
 }  // namespace
-}  // namespace eve::containerd
+}  // namespace eve::plugins

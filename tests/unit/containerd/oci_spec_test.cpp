@@ -10,7 +10,7 @@
 
 #include "containerd/cgroup.hpp"
 #include "containerd/oci_spec.hpp"
-#include "containerd/rootfs.hpp"
+#include "common/rootfs.hpp"
 #include "containerd/validate.hpp"
 #include "tests/doubles/temp_dir.hpp"
 

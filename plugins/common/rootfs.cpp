@@ -1,4 +1,4 @@
-#include "containerd/rootfs.hpp"
+#include "common/rootfs.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,17 +14,15 @@
 
 #include "common/files.hpp"
 
-namespace eve::containerd {
+namespace eve::plugins {
 namespace {
-
-using plugins::file_error;
 
 constexpr std::uint32_t default_mode = 0644;
 constexpr mode_t directory_mode = 0755;
 constexpr std::size_t components_max = 64;
 
 UniqueFd open_beneath(int rootfs, const std::string& path, std::uint64_t flags, std::uint64_t mode = 0) {
-    return UniqueFd(plugins::open_resolved(rootfs, path.c_str(), flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
+    return UniqueFd(open_resolved(rootfs, path.c_str(), flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
 }
 
 std::vector<std::string_view> parts_of(std::string_view text, char between) {
@@ -35,26 +33,6 @@ std::vector<std::string_view> parts_of(std::string_view text, char between) {
         if (end == std::string_view::npos) return parts;
         text.remove_prefix(end + 1);
     }
-}
-
-std::optional<std::uint32_t> number_of(std::string_view text) {
-    std::uint32_t number = 0;
-    const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (text.empty() || read.ec != std::errc{} || read.ptr != text.data() + text.size()) return std::nullopt;
-    return number;
-}
-
-/// One line of passwd or group whose field `at` is `value`.
-std::vector<std::string_view> line_with(std::string_view file, std::size_t at, std::string_view value, std::size_t fields_min) {
-    for (const auto line : parts_of(file, '\n')) {
-        auto fields = parts_of(line, ':');
-        if (fields.size() >= fields_min && fields[at] == value) return fields;
-    }
-    return {};
-}
-
-Error no_such(const char* what, std::string_view name) {
-    return {.code = Code::failed_precondition, .what = std::string("the image has no ") + what + " " + std::string(name.substr(0, 64))};
 }
 
 }  // namespace
@@ -82,29 +60,32 @@ Result<std::string> read_beneath(int rootfs, const std::string& path, std::size_
     }
 }
 
-Status write_beneath(int rootfs, const std::string& path, std::string_view content, std::uint32_t mode) {
-    std::vector<std::string> names;
-    for (const auto part : parts_of(path, '/')) {
-        if (part.empty() || part == ".") continue;
-        if (part == "..") return Error{.code = Code::invalid_argument, .what = path + " has a \"..\""};
-        names.emplace_back(part);
-    }
-    if (names.empty() || names.size() > components_max) return Error{.code = Code::invalid_argument, .what = "'" + path + "' names no file"};
+Result<UniqueFd> directory_beneath(int rootfs, const std::string& path) {
     // Each step starts at the root again: a link on the way is followed as the container itself would.
     std::string so_far = ".";
-    for (std::size_t at = 0; at + 1 < names.size(); ++at) {
+    std::size_t count = 0;
+    for (const auto part : parts_of(path, '/')) {
+        if (part.empty() || part == ".") continue;
+        if (part == ".." || ++count > components_max) return Error{.code = Code::invalid_argument, .what = path + " has a \"..\", or is too deep"};
         const auto parent = open_beneath(rootfs, so_far, O_PATH | O_DIRECTORY);
         if (!parent) return file_error(path);
-        if (::mkdirat(parent.get(), names[at].c_str(), directory_mode) != 0 && errno != EEXIST) return file_error(path);
-        so_far += "/" + names[at];
+        if (::mkdirat(parent.get(), std::string(part).c_str(), directory_mode) != 0 && errno != EEXIST) return file_error(path);
+        so_far += "/" + std::string(part);
     }
-    const auto directory = open_beneath(rootfs, so_far, O_PATH | O_DIRECTORY);
-    if (!directory) {
-        auto error = file_error(path);
-        error.code = Code::failed_precondition;
-        return error;
-    }
-    const auto& name = names.back();
+    auto directory = open_beneath(rootfs, so_far, O_PATH | O_DIRECTORY);
+    if (directory) return directory;
+    auto error = file_error(path);
+    error.code = Code::failed_precondition;
+    return error;
+}
+
+Status write_beneath(int rootfs, const std::string& path, std::string_view content, std::uint32_t mode) {
+    const auto slash = path.find_last_of('/');
+    const auto name = path.substr(slash == std::string::npos ? 0 : slash + 1);
+    if (name.empty() || name == "." || name == "..") return Error{.code = Code::invalid_argument, .what = "'" + path + "' names no file"};
+    const auto opened = directory_beneath(rootfs, slash == std::string::npos ? "" : path.substr(0, slash));
+    if (!opened) return opened.error();
+    const auto& directory = *opened;
     struct stat there{};
     if (::fstatat(directory.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(there.st_mode) && !S_ISLNK(there.st_mode))
         return Error{.code = Code::failed_precondition, .what = path + " is there already and is no file"};
@@ -132,44 +113,6 @@ Status write_beneath(int rootfs, const std::string& path, std::string_view conte
     return {};
 }
 
-Result<oci::User> find_user(std::string_view user, std::string_view passwd, std::string_view group) {
-    const auto colon = user.find(':');
-    const auto name = user.empty() ? std::string_view("0") : user.substr(0, colon);
-    const auto group_name = colon == std::string_view::npos ? std::string_view{} : user.substr(colon + 1);
-    oci::User found;
-    std::string_view login = name;
-    auto entry = line_with(passwd, 0, name, 4);
-    const auto number = number_of(name);
-    if (entry.empty() && number) entry = line_with(passwd, 2, name, 4);
-    if (!entry.empty()) {
-        const auto uid = number_of(entry[2]);
-        const auto gid = number_of(entry[3]);
-        if (!uid || !gid) return no_such("readable entry for user", name);
-        found.uid = *uid;
-        found.gid = *gid;
-        login = entry[0];
-    } else if (number) {
-        found.uid = *number;
-    } else {
-        return no_such("user", name);
-    }
-    if (!group_name.empty()) {
-        const auto line = line_with(group, 0, group_name, 3);
-        const auto gid = line.empty() ? number_of(group_name) : number_of(line[2]);
-        if (!gid) return no_such("group", group_name);
-        found.gid = *gid;
-        return found;
-    }
-    for (const auto line : parts_of(group, '\n')) {
-        const auto fields = parts_of(line, ':');
-        if (fields.size() < 4) continue;
-        const auto members = parts_of(fields[3], ',');
-        const auto gid = number_of(fields[2]);
-        if (gid && std::find(members.begin(), members.end(), login) != members.end()) found.additionalGids.push_back(*gid);
-    }
-    return found;
-}
-
 Result<std::string> from_base64(std::string_view text) {
     const auto value = [](char c) -> int {
         if (c >= 'A' && c <= 'Z') return c - 'A';
@@ -195,4 +138,4 @@ Result<std::string> from_base64(std::string_view text) {
     return out;
 }
 
-}  // namespace eve::containerd
+}  // namespace eve::plugins

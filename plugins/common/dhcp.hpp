@@ -11,7 +11,7 @@
 
 #include "eve/result.hpp"
 
-namespace eve::containerd {
+namespace eve::plugins {
 
 struct DhcpRoute {
     std::uint32_t destination = 0;
@@ -85,4 +85,4 @@ std::string address_text(std::uint32_t address);
 /// The resolv.conf of a container with these leases.
 std::string resolv_conf(const std::vector<DhcpLease>& leases);
 
-}  // namespace eve::containerd
+}  // namespace eve::plugins

@@ -9,9 +9,7 @@
 #include "eve/result.hpp"
 #include "common/unique_fd.hpp"
 
-namespace eve::containerd {
-
-using plugins::UniqueFd;
+namespace eve::plugins {
 
 /// A network interface of a container.
 struct VethPair {
@@ -54,4 +52,4 @@ private:
 /// `step` runs in the network namespace, on a thread of its own, before this returns.
 Status in_namespace(int network, const std::function<Status()>& step);
 
-}  // namespace eve::containerd
+}  // namespace eve::plugins

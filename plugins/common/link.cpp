@@ -1,4 +1,4 @@
-#include "containerd/link.hpp"
+#include "common/link.hpp"
 
 #include <array>
 #include <cerrno>
@@ -16,7 +16,7 @@
 #include <sched.h>
 #include <sys/socket.h>
 
-namespace eve::containerd {
+namespace eve::plugins {
 namespace {
 
 constexpr std::size_t answer_max = 32768;
@@ -250,4 +250,4 @@ Status in_namespace(int network, const std::function<Status()>& step) {
     return done;
 }
 
-}  // namespace eve::containerd
+}  // namespace eve::plugins

@@ -1,10 +1,10 @@
-#include "containerd/dhcp.hpp"
+#include "common/dhcp.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <utility>
 
-namespace eve::containerd {
+namespace eve::plugins {
 namespace {
 
 constexpr std::size_t options_at = 240;
@@ -229,4 +229,4 @@ std::string resolv_conf(const std::vector<DhcpLease>& leases) {
     return search.empty() ? servers : "search" + search + "\n" + servers;
 }
 
-}  // namespace eve::containerd
+}  // namespace eve::plugins
