@@ -196,7 +196,8 @@ Result<Translated> translate(const TranslateInputs& in) {
     spec.memory_max = eve::Bytes{config.MaxMem > config.Memory ? kib(config.MaxMem) : 0};
     spec.vcpus = static_cast<std::uint32_t>(config.VCpus);
     spec.vcpus_max = config.MaxCpus > config.VCpus ? static_cast<std::uint32_t>(config.MaxCpus) : 0;
-    if (spec.mode != VirtualizationMode::container) {  // EVE gives every app with an OCI image the kernel of a VM
+    // EVE gives every app with an OCI image the kernel of a VM; a runtime that makes one for it has its own.
+    if (spec.mode != VirtualizationMode::container && !is_container(config)) {
         spec.kernel = config.Kernel;
         spec.ramdisk = config.Ramdisk;
         spec.device_tree = config.DeviceTree;

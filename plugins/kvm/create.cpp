@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "container_vm.hpp"
 #include "eve/sdk/kept_process.hpp"
 #include "files.hpp"
 #include "observe.hpp"
@@ -29,6 +30,8 @@ using namespace std::chrono_literals;
 constexpr std::chrono::milliseconds first_answer_max = 20s; // of a QEMU that was just started
 constexpr std::uint32_t first_cid = 3;                      // 4 is the first guest's, as EVE's
 constexpr std::uint32_t nobody = 65534;
+// Only what ends the kernel is said on the console, and then the machine ends.
+constexpr const char* container_kernel_arguments = "console=ttyS0 loglevel=2 panic=-1 no_timer_check random.trust_cpu=on rdinit=/init";
 constexpr Bytes device_windows_max = Bytes{64ULL << 30};     // memory that devices map beside the guest's
 constexpr std::uint64_t keeper_log_factor = 4;  // logs this much over their size are the keeper's to shorten: nobody else was there
 
@@ -140,6 +143,8 @@ Result<DomainRecord> KvmHypervisor::reserve(const DomainSpec& spec, int director
             if (const auto record = record_in(other->get())) taken.insert(record->number);
     DomainRecord record{.spec = spec, .number = 1};
     record.spec.vnc.password = {};
+    record.spec.env.clear();
+    record.spec.files.clear();
     while (taken.contains(record.number)) ++record.number;
     if (record.number > domains_max) return Error{.code = Code::resource_exhausted, .what = "there are " + std::to_string(domains_max) + " domains already"};
     if (auto written = write_record(directory, record); !written) return std::move(written).error();
@@ -154,7 +159,11 @@ Result<DomainInfo> KvmHypervisor::build(const DomainSpec& spec, const DomainReco
         if (auto spawned = spawn(spec, *prepared, record, directory); !spawned) return std::move(spawned).error();
     }  // what QEMU was handed is its own now: a tap or socket that we held would outlive it
     auto monitor = QmpClient::open(directory, "qmp", limit.within(first_answer_max));
-    if (!monitor) return why_it_ended(directory, std::move(monitor).error());
+    if (!monitor) {
+        auto error = why_it_ended(directory, std::move(monitor).error());
+        if (auto trouble = share_trouble(directory); !trouble.empty()) error.what = std::move(trouble);
+        return error;
+    }
     if (spec.vnc.enabled && !spec.vnc.password.value.empty())
         if (auto set = monitor->set_vnc_password(spec.vnc.password.value, limit); !set) return std::move(set).error().in("password of the screen");
     monitor = Error{};  // QEMU serves one client at a time
@@ -195,8 +204,22 @@ Result<KvmHypervisor::Prepared> KvmHypervisor::prepare(const DomainSpec& spec, D
         if (!vars) return std::move(vars).error();
         layout.firmware_vars = std::move(*vars);
     }
-    prepared.plan = eve_plan(effective, layout);
     record.notes = without_effect(spec, offer());
+    if (is_container(spec)) {
+        effective.kernel = settings_.container_vm_dir + "/kernel";
+        effective.ramdisk = settings_.container_vm_dir + "/initramfs";
+        effective.extra_args = container_kernel_arguments;
+        for (const auto& file : {effective.kernel, effective.ramdisk})
+            if (::access(file.c_str(), R_OK) != 0)
+                return Error{.code = Code::failed_precondition,
+                             .what = "a container in a virtual machine needs " + file + ", which scripts/make-container-vm " + settings_.container_vm_dir + " makes",
+                             .field = ".disks[0].format",
+                             .hint = "run the app as NOHYPER until it is there"};
+        auto order = guest_order(spec, record.notes);
+        if (!order) return std::move(order).error();
+        prepared.order = std::move(*order);
+    }
+    prepared.plan = eve_plan(effective, layout);
     for (auto& note : degrade(prepared.plan, facts())) record.notes.push_back(std::move(note));
     prepared.user = user_of(record.number);
     record.uid = prepared.user.uid;
@@ -207,7 +230,7 @@ Result<KvmHypervisor::Prepared> KvmHypervisor::prepare(const DomainSpec& spec, D
     prepared.config = std::move(*config);
     if (auto written = write_file(directory, "qemu.cfg", prepared.config); !written) return std::move(written).error();
     for (const auto& handover : handovers) {
-        auto opened = hand_over(handover, effective, prepared.config, directory);
+        auto opened = hand_over(handover, effective, prepared, directory);
         if (!opened) return std::move(opened).error();
         prepared.fds.emplace_back(std::move(*opened), handover.fd);
     }
@@ -216,7 +239,7 @@ Result<KvmHypervisor::Prepared> KvmHypervisor::prepare(const DomainSpec& spec, D
     return prepared;
 }
 
-Result<UniqueFd> KvmHypervisor::hand_over(const Handover& handover, const DomainSpec& spec, const std::string& config, int directory) {
+Result<UniqueFd> KvmHypervisor::hand_over(const Handover& handover, const DomainSpec& spec, const Prepared& prepared, int directory) {
     using Kind = Handover::Kind;
     const auto field_of_disk = [&] {
         for (std::size_t at = 0; at < spec.disks.size(); ++at)
@@ -224,9 +247,10 @@ Result<UniqueFd> KvmHypervisor::hand_over(const Handover& handover, const Domain
         return std::string(".firmware");
     };
     switch (handover.kind) {
-        case Kind::config: return memory_file("qemu.cfg", config);
+        case Kind::config: return memory_file("qemu.cfg", prepared.config);
         case Kind::copy: {
-            auto copied = memory_copy(handover.section.c_str(), handover.path);
+            const bool ordered = prepared.order && handover.section == "initrd";
+            auto copied = ordered ? ram_disk_with(handover.path, *prepared.order) : memory_copy(handover.section.c_str(), handover.path);
             if (!copied) {
                 auto error = as_precondition(std::move(copied).error());
                 error.field = handover.section == "initrd" ? ".ramdisk" : handover.section == "dtb" ? ".device_tree" : ".kernel";
@@ -252,6 +276,20 @@ Result<UniqueFd> KvmHypervisor::hand_over(const Handover& handover, const Domain
             UniqueFd log(::openat(directory, console_log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
             if (!log) return file_error(console_log);
             return log;
+        }
+        case Kind::report: {
+            UniqueFd report(::openat(directory, handover.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+            if (!report) return file_error(handover.path);
+            return report;
+        }
+        case Kind::share: {
+            std::size_t place = 0;
+            std::from_chars(handover.path.data() + std::strlen(share_prefix), handover.path.data() + handover.path.size(), place);
+            auto shared = share_directory(host_, settings_.virtiofsd, spec.disks.at(place).path + "/rootfs", spec, directory, handover.path);
+            if (shared) return shared;
+            auto error = std::move(shared).error();
+            if (error.field.empty()) error.field = ".disks[" + std::to_string(place) + "].path";
+            return error;
         }
         case Kind::listen: return listen_at(directory, handover.path);
         case Kind::tap: {

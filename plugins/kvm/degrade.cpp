@@ -106,6 +106,14 @@ std::vector<Handover> confine(QemuPlan& plan) {
                 section.set("fd", std::to_string(number));
             }
             if (auto* log = section.find("logfile")) *log = hands.give_in_set(Kind::append, section.id, name, sets);
+        } else if (section.kind == "chardev" && has(section, "backend", "file")) {
+            if (auto* path = section.find("path")) *path = hands.give_in_set(Kind::report, last_part(*path), name, sets);
+        } else if (section.kind == "chardev" && section.id.starts_with("charfs")) {
+            if (const auto* path = section.find("path")) {
+                const auto number = hands.give(Kind::share, last_part(path->substr(0, path->rfind('/'))), name);
+                section.remove("path");
+                section.set("fd", std::to_string(number));
+            }
         } else if (section.kind == "netdev") {
             if (const auto* interface = section.find("ifname")) {
                 section.set("fd", std::to_string(hands.give(Kind::tap, *interface, name)));

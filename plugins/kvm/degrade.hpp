@@ -33,6 +33,8 @@ struct Handover {
         read_write,    ///< `path` opened for both
         append,        ///< the console's log
         listen,        ///< a listening unix socket called `path` in the domain's directory
+        report,        ///< the file `path` in the domain's directory, which the guest appends to
+        share,         ///< a connection to what serves a file system; `path` is its directory in the domain's
         tap,           ///< the interface called `path`
         vhost_net,
         vhost_vsock,

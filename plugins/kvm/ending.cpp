@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "container_vm.hpp"
 #include "eve/sdk/kept_process.hpp"
 #include "files.hpp"
 #include "qmp.hpp"
@@ -63,6 +64,7 @@ Result<DomainInfo> KvmHypervisor::stop(const CallContext& call, const DomainId& 
         } else {
             auto monitor = QmpClient::open(directory->get(), "qmp", limit);
             if (!monitor) return std::move(monitor).error();
+            if (auto marked = write_file(directory->get(), asked_name, ""); !marked) return std::move(marked).error();
             if (auto asked = monitor->execute("system_powerdown", {}, limit); !asked) return std::move(asked).error();
         }
     }
@@ -106,6 +108,7 @@ Status KvmHypervisor::clear(const DomainId&, int directory, const Limit& limit) 
     while (!forgotten && forgotten.error().code == Code::unavailable && limit.wait(-1, 0, poll_pause) == Limit::Wait::ready)
         forgotten = sdk::forget_kept_process(directory);
     if (!forgotten) return forgotten;
+    if (auto ended = end_shares(directory, limit); !ended) return ended;
     return empty_directory(directory);
 }
 

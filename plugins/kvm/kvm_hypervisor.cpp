@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "container_vm.hpp"
 #include "eve/sdk/kept_process.hpp"
 #include "files.hpp"
 #include "host_facts.hpp"
@@ -105,7 +106,7 @@ Result<Description> KvmHypervisor::describe(const CallContext&) {
     const auto& found = facts();
     Description description{.modes = {VirtualizationMode::pv, VirtualizationMode::hvm, VirtualizationMode::legacy, VirtualizationMode::fml},
                             .disk_formats = {DiskFormat::raw, DiskFormat::qcow, DiskFormat::qcow2, DiskFormat::vhd, DiskFormat::vmdk, DiskFormat::vhdx,
-                                             DiskFormat::iso},
+                                             DiskFormat::iso, DiskFormat::container},
                             .pci_binding = "vfio-pci",
                             .config_schema = settings_schema()};
     description.capabilities = {.hw_virtualization = found.kvm,
@@ -190,8 +191,21 @@ Result<DomainInfo> KvmHypervisor::look(const DomainId& id, int directory, const 
         return info;
     }
     info.started_at = kept->started_at;
+    const bool container = record && is_container(record->spec);
+    const bool cut = file_exists(directory, cut_name);
+    const auto app_ended = [&] {
+        const auto report = exit_report_in(directory);
+        const auto seen = seen_report(report, cut || file_exists(directory, asked_name));
+        info.state = seen.state;
+        info.reason = seen.reason;
+        if (report && report->failure.empty()) info.exit = report->exit;
+    };
+    if (container && !kept->running && exit_report_in(directory)) {
+        app_ended();
+        return info;
+    }
     if (!kept->running) {
-        const auto seen = seen_ended(kept->exit.value_or(ExitStatus{}), file_exists(directory, cut_name), tail_of(directory, log_name, last_words_max));
+        const auto seen = seen_ended(kept->exit.value_or(ExitStatus{}), cut, tail_of(directory, log_name, last_words_max));
         info.state = seen.state;
         info.reason = seen.reason;
         info.exit = kept->exit;
@@ -204,6 +218,14 @@ Result<DomainInfo> KvmHypervisor::look(const DomainId& id, int directory, const 
         const auto seen = seen_running(*state);
         info.state = seen.state;
         info.reason = seen.reason;
+        if (container && *state == "shutdown") {
+            app_ended();
+        } else if (container) {
+            if (auto trouble = share_trouble(directory); !trouble.empty()) {
+                info.state = DomainState::broken;
+                info.reason = std::move(trouble);
+            }
+        }
     } else {
         if (state.error().code == Code::cancelled) return std::move(state).error();
         info.reason = "QEMU lives, but its monitor does not answer: " + state.error().what;

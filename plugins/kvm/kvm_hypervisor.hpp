@@ -61,7 +61,7 @@ private:
     Result<DomainRecord> reserve(const DomainSpec& spec, int directory);
     Result<DomainInfo> build(const DomainSpec& spec, const DomainRecord& record, int directory, const Limit& limit);
     Result<Prepared> prepare(const DomainSpec& spec, DomainRecord& record, int directory);
-    Result<UniqueFd> hand_over(const Handover& handover, const DomainSpec& spec, const std::string& config, int directory);
+    Result<UniqueFd> hand_over(const Handover& handover, const DomainSpec& spec, const Prepared& prepared, int directory);
     Result<std::string> firmware_vars(const DomainSpec& spec);
     Status let_use_devices(const DomainSpec& spec, const User& user);
     Status spawn(const DomainSpec& spec, const Prepared& prepared, DomainRecord& record, int directory);

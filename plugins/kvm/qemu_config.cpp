@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <set>
 
+#include "common/container_image.hpp"
+
 namespace eve::kvm {
 namespace {
 
@@ -30,9 +32,11 @@ public:
         monitor("charmonitor", "monitor", "qmp");
         monitor("charlistener", "listener", "listener.qmp");
         add("memory", "", {{"size", mebibytes(spec_.memory)}});
+        if (container()) shared_memory();
         const auto cpus = std::to_string(spec_.vcpus);
         add("smp-opts", "", {{"cpus", cpus}, {"sockets", "1"}, {"cores", cpus}, {"threads", "1"}});
         console();
+        if (container()) exit_report();
         if (spec_.vnc.enabled) screen();
         usb();
         if (spec_.virtual_tpm) tpm();
@@ -51,6 +55,7 @@ private:
     using Entries = std::vector<std::pair<std::string, std::string>>;
 
     bool x86() const { return layout_.architecture == Architecture::x86_64; }
+    bool container() const { return plugins::root_disk(spec_) != nullptr; }
     bool legacy() const { return spec_.mode == VirtualizationMode::legacy; }
     Section& add(std::string kind, std::string id, Entries entries) {
         return plan_.sections.emplace_back(Section{.kind = std::move(kind), .id = std::move(id), .entries = std::move(entries)});
@@ -66,6 +71,7 @@ private:
         argument("-no-user-config");
         argument("-nodefaults");
         argument("-no-shutdown");
+        if (container()) argument("-no-reboot");  // a kernel that panics ends, and nothing begins anew behind the node's back
         argument("-serial", "chardev:charserial0");
         if (x86()) argument("-machine", "hpet=off");
         const bool hidden = x86() && spec_.mode == VirtualizationMode::fml;
@@ -89,6 +95,7 @@ private:
             machine.set("accel", "kvm:tcg");
             machine.set("gic-version", "host");
         }
+        if (container()) machine.set("memory-backend", "ram");
         if (!spec_.firmware.empty() && (spec_.mode != VirtualizationMode::fml || !x86())) machine.set("firmware", spec_.firmware);
         if (!spec_.kernel.empty()) machine.set("kernel", spec_.kernel);
         if (!spec_.ramdisk.empty()) machine.set("initrd", spec_.ramdisk);
@@ -100,7 +107,7 @@ private:
         add("global", "", {{"driver", "kvm-pit"}, {"property", "lost_tick_policy"}, {"value", "delay"}});
         add("global", "", {{"driver", "ICH9-LPC"}, {"property", "disable_s3"}, {"value", "1"}});
         add("global", "", {{"driver", "ICH9-LPC"}, {"property", "disable_s4"}, {"value", "1"}});
-        add("rtc", "", {{"base", "localtime"}, {"driftfix", "slew"}});
+        add("rtc", "", {{"base", container() ? "utc" : "localtime"}, {"driftfix", "slew"}});
         add("device", "", {{"driver", "intel-iommu"}, {"caching-mode", "on"}});
     }
 
@@ -126,6 +133,17 @@ private:
             chardev.set("logappend", "on");
         }
         add("device", "", {{"driver", "virtconsole"}, {"chardev", "charserial0"}, {"name", "org.lfedge.eve.console.0"}});
+    }
+
+    /// What serves the root file system reads and writes the guest's memory.
+    void shared_memory() {
+        add("object", "ram", {{"qom-type", "memory-backend-memfd"}, {"size", mebibytes(spec_.memory) + "M"}, {"share", "on"}});
+    }
+
+    /// Where the guest's first process says how the app ended.
+    void exit_report() {
+        add("chardev", "charexit", {{"backend", "file"}, {"path", layout_.directory + "/" + exit_report_file}, {"append", "on"}});
+        add("device", "exit", {{"driver", "virtserialport"}, {"chardev", "charexit"}, {"name", report_port}});
     }
 
     void screen() {
@@ -165,6 +183,17 @@ private:
 
     void add_disk(const Disk& disk) {
         const auto number = std::to_string(disk_++);
+        if (disk.format == DiskFormat::container) {
+            const auto port = root_port(false);
+            add("chardev", "charfs" + number, {{"backend", "socket"}, {"path", layout_.directory + "/" + share_directory(disk) + "/" + share_socket}});
+            add("device", "fs" + number,
+                {{"driver", "vhost-user-fs-pci"}, {"chardev", "charfs" + number}, {"tag", share_tag(disk)}, {"bus", port}, {"addr", "0x0"}});
+            return;
+        }
+        if (container()) {
+            add_container_disk(disk, number);
+            return;
+        }
         if (disk.cdrom || disk.format == DiskFormat::iso) {
             const auto drive = "drive-sata0-" + number;
             add("drive", drive, {{"file", disk.path}, {"format", "raw"}, {"if", "none"}, {"media", "cdrom"}, {"readonly", "on"}});
@@ -199,6 +228,20 @@ private:
                 {{"driver", "virtio-blk-pci"}, {"scsi", "off"}, {"bus", port}, {"addr", "0x0"}, {"drive", drive_id}});
         }
     }
+
+    /// Found by its serial number, whatever the guest's kernel calls it.
+    void add_container_disk(const Disk& disk, const std::string& number) {
+        const auto port = root_port(false);
+        auto& drive = add("drive", "drive-virtio-disk" + number,
+                          {{"file", disk.path}, {"format", std::string(qemu_format(disk.format))}, {"aio", "io_uring"}, {"cache", "writeback"}, {"if", "none"}});
+        if (disk.read_only || disk.cdrom || disk.format == DiskFormat::iso) drive.set("readonly", "on");
+        add("device", "virtio-disk" + number,
+            {{"driver", "virtio-blk-pci"}, {"scsi", "off"}, {"bus", port}, {"addr", "0x0"}, {"drive", "drive-virtio-disk" + number}, {"serial", share_tag(disk)}});
+    }
+
+    std::string share_directory(const Disk& disk) const { return share_prefix + std::to_string(place_of(disk)); }
+    std::string share_tag(const Disk& disk) const { return volume_source(place_of(disk)); }
+    std::size_t place_of(const Disk& disk) const { return static_cast<std::size_t>(&disk - spec_.disks.data()); }
 
     void add_vif(const Vif& vif) {
         const auto number = std::to_string(net_++);
@@ -275,6 +318,8 @@ void Section::set(std::string_view name, std::string value) {
 bool Section::remove(std::string_view name) {
     return std::erase_if(entries, [&](const auto& e) { return e.first == name; }) > 0;
 }
+
+std::string volume_source(std::size_t place) { return place == 0 ? root_tag : "volume" + std::to_string(place); }
 
 std::string_view qemu_format(DiskFormat format) {
     switch (format) {

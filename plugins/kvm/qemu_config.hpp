@@ -12,6 +12,7 @@
 
 #include "eve/domain.hpp"
 #include "eve/result.hpp"
+#include "guest/order.hpp"
 
 namespace eve::kvm {
 
@@ -64,6 +65,15 @@ inline constexpr std::uint32_t sata_ports = 6;
 /// QEMU reads lines of 1,023 bytes and names of 63; what would be cut is refused.
 inline constexpr std::size_t value_size_max = 900;
 inline constexpr std::size_t name_size_max = 63;
+
+/// Of a container in a virtual machine, in the domain's directory: the file with the guest's report, and for the disk of that place a directory
+/// with the socket of what serves its file system.
+inline constexpr const char* exit_report_file = "app-exit";
+inline constexpr const char* share_prefix = "fs";
+inline constexpr const char* share_socket = "socket";
+
+/// The name by which the guest finds the disk of that place: tag of a file system, or serial number.
+std::string volume_source(std::size_t place);
 
 /// QEMU's name of a disk format, empty when it has none.
 std::string_view qemu_format(DiskFormat format);

@@ -19,6 +19,8 @@ struct Settings {
     std::string ovmf_code = "/usr/share/OVMF/OVMF_CODE_4M.fd";
     std::string ovmf_vars = "/usr/share/OVMF/OVMF_VARS_4M.fd";
     std::string ovmf_vars_dir;            ///< holds OVMF_VARS_<width>x<height>.fd; empty: resolutions are refused
+    std::string virtiofsd = "/usr/lib/qemu/virtiofsd";  ///< serves the file systems of containers in virtual machines
+    std::string container_vm_dir;         ///< holds kernel and initramfs of these; empty: where they are installed
     std::string vnc_listen = "127.0.0.1";
     std::uint32_t uid = 0;                ///< of every QEMU; 0: the node's guest user, else one for each domain
     std::uint32_t gid = 0;

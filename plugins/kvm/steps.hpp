@@ -20,6 +20,7 @@ inline constexpr std::chrono::milliseconds poll_pause{10};
 inline constexpr std::size_t last_words_max = 4096;
 inline constexpr std::uint32_t domains_max = 4096;
 inline constexpr const char* cut_name = "cut";
+inline constexpr const char* asked_name = "asked";
 inline constexpr const char* log_name = "qemu.log";
 inline constexpr const char* console_log = "console.log";
 inline constexpr const char* vars_directory = "ovmf";

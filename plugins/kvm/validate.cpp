@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "common/container_image.hpp"
+
 namespace eve::kvm {
 namespace {
 
@@ -82,6 +84,7 @@ public:
         firmware_screen();
         require(spec_.gpu.empty() || spec_.gpu == "legacy", ".gpu", "the GPU configuration is empty or 'legacy'");
         require(!spec_.oem_license, ".oem_license", "OEM licence tables are not handed to guests by this plugin");
+        container();
         require(!spec_.virtual_tpm, ".virtual_tpm", "this plugin gives guests no TPM");
         disks();
         vifs();
@@ -104,6 +107,23 @@ private:
         text(path, field);
     }
 
+    void container() {
+        if (!container_) {
+            require(spec_.env.empty() && spec_.files.empty(), ".env", "variables and files are given to containers only");
+            return;
+        }
+        require(offer_.architecture == Architecture::x86_64, ".disks[0].format", "there is no kernel for containers in virtual machines of this architecture");
+        require(spec_.mode == VirtualizationMode::pv || spec_.mode == VirtualizationMode::hvm, ".mode",
+                "a container runs in a virtual machine as PV or HVM, or without one as NOHYPER");
+        require(spec_.memory >= container_memory_min, ".memory_bytes",
+                "a container in a virtual machine needs at least " + std::to_string(container_memory_min.n >> 20) + " MiB: its kernel is in there, too");
+        require(spec_.kernel.empty() && spec_.ramdisk.empty() && spec_.extra_args.empty(), ".kernel", "a container's virtual machine has a kernel of the node's own");
+        for (std::size_t at = 0; at < spec_.disks.size(); ++at)
+            require(spec_.disks[at].format != DiskFormat::container || spec_.disks[at].path.find_first_of(",\\") == std::string::npos,
+                    ".disks[" + std::to_string(at) + "].path", "the directory of a container's volume has a comma or a backslash in its name");
+        plugins::add_container_problems(spec_, problems_);
+    }
+
     void firmware_screen() {
         if (spec_.resolution.empty()) return;
         static const std::set<std::string> known = {"800x600", "1024x768", "1280x800", "1920x1080"};
@@ -123,11 +143,12 @@ private:
             require(!disk.path.empty(), field + ".path", "the disk has no file");
             file(disk.path, field + ".path");
             require(disk.wwn.empty(), field + ".wwn", "vhost-scsi targets are not used by this plugin");
-            if (disk.format == DiskFormat::container) require(false, field + ".format", "an image of a container is not a disk");
+            if (disk.format == DiskFormat::container) require(container_, field + ".format", "an image of a container is not a disk",
+                                                              "the app's first volume says whether it is a container");
             else require(!qemu_format(disk.format).empty(), field + ".format", "QEMU does not read this format");
             require(spec_.mode != VirtualizationMode::legacy || !disk.read_only || disk.cdrom || disk.format == DiskFormat::iso, field + ".read_only",
                     "the IDE disks of LEGACY cannot be read-only");
-            if (disk.cdrom || disk.format == DiskFormat::iso) {
+            if (!container_ && (disk.cdrom || disk.format == DiskFormat::iso)) {
                 ++cdroms;
                 require(cdroms <= sata_ports, field, "the guest's SATA controller has " + std::to_string(sata_ports) + " ports for CD-ROMs");
             } else {
@@ -186,6 +207,7 @@ private:
 
     const DomainSpec& spec_;
     const Offer& offer_;
+    const bool container_ = plugins::root_disk(spec_) != nullptr;
     std::vector<Problem> problems_;
     std::uint32_t slots_ = 0;
     std::string slots_at_fault_;

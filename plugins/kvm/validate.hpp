@@ -16,6 +16,7 @@ struct Offer {
 };
 
 inline constexpr std::uint32_t vcpus_max = 240;
+inline constexpr Bytes container_memory_min = 112_MiB;  // with its kernel, which takes half of it
 
 /// Every reason to refuse `spec`; empty: none.
 std::vector<Problem> problems_of(const DomainSpec& spec, const Offer& offer);

@@ -8,6 +8,7 @@
 #include "core/plugin/frame.hpp"
 #include "eve/domain.hpp"
 #include "eve/sdk/codec.hpp"
+#include "plugins/kvm/guest/report.hpp"
 #include "plugins/kvm/qmp.hpp"
 #include "tests/fuzz/targets.hpp"
 
@@ -90,6 +91,17 @@ void qmp(std::string_view bytes) {
     (void)client->execute("query-named-block-nodes", R"({"flat":true})", limit);
     while (const auto events = client->take_events())
         if (events->empty()) break;
+}
+
+// What a virtual machine says of its container's end: believed in one form only, and nothing of it reaches a terminal that is not text.
+void exit_report(std::string_view bytes) {
+    const auto report = kvm::read_report(bytes);
+    if (!report) return;
+    require(report->failure.size() <= kvm::failure_size_max, "a sentence is within its limit");
+    for (const char c : report->failure) require(c >= 0x20 && c < 0x7f, "a sentence is printable text");
+    require(!report->exit.code || (*report->exit.code >= 0 && *report->exit.code <= 255), "an exit code is a byte");
+    require(!report->exit.signal || (*report->exit.signal >= 1 && *report->exit.signal <= 64), "a signal is one");
+    require(kvm::read_report(kvm::report_text(*report)) == report, "what was read is written the same");
 }
 
 void elf(std::string_view bytes) {

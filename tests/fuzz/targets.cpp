@@ -17,6 +17,7 @@ const std::vector<Target>& targets() {
 #ifdef EVE_FUZZ_CONTAINERS
         {"image_config", image_config},   {"image_user", image_user},         {"dhcp_packet", dhcp_packet},
 #endif
+        {"exit_report", exit_report},
     };
     return all;
 }

@@ -44,5 +44,6 @@ void image_layer(std::string_view bytes);
 void image_user(std::string_view bytes);
 void dhcp_packet(std::string_view bytes);
 void exec_session(std::string_view bytes);
+void exit_report(std::string_view bytes);
 
 }  // namespace eve::fuzz
