@@ -164,8 +164,8 @@ Result<bus::StoredTable> RecordStore::load(const bus::TableId& table) {
         const std::lock_guard lock(logs_mutex_);
         if (const auto directory = DurableDirectory::open(base_of(root_, table), table.name()))
             if (const auto left = TableLog::read(*directory, table)) problem = left->problem;
-        if (const auto log = log_of(table, Absent::is_null); log && *log != nullptr)
-            static_cast<void>(settle(**log, std::numeric_limits<std::size_t>::max()));  // what fails stays in the log, and is read from there
+        if (const auto log = log_of(table, Absent::is_null); log && *log != nullptr && (*log)->pending.size() <= settled_by_load_max)
+            static_cast<void>(settle(**log, settled_by_load_max));  // what fails stays in the log, and is read from there
     }
     auto found = read_table(root_, table, true);
     if (found && !problem.empty()) found->problems.push_back(problem);

@@ -16,6 +16,9 @@ class DurableDirectory;
 
 /// A log that grew this long is settled before more is appended; at four times of it, because the disk refuses the files, appends fail.
 inline constexpr std::uint64_t table_log_bytes_max = std::uint64_t{4} << 20U;
+/// What an earlier life left in a log is settled by load() if it is no more than this; else it is read from the log, and settle() does it: a slow
+/// disk must not hold the loop.
+inline constexpr std::size_t settled_by_load_max = 8;
 
 class RecordStore final : public bus::RecordStore {
 public:

@@ -49,6 +49,10 @@ public:
     void flush();
     /// Who hears of a table's entries; null ends it. What is queued is written all the same.
     void listen(const TableId& table, Stored stored);
+    /// A table was loaded: what an earlier life left for settle() is done soon.
+    void loaded() {
+        if (lanes_ != nullptr && store_.settles()) settle_after(settle_quiet);
+    }
     /// Lays what is not written yet over what was read.
     void overlay(const TableId& table, StoredTable& records) const;
 

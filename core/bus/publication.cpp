@@ -32,6 +32,7 @@ void Publication::load() {
         stored = StoredTable{};
     }
     for (const auto& problem : stored->problems) log.write(Level::warn, "bus.file_damaged", {{"topic", id_.name()}, {"problem", problem}});
+    if (id_.persistent) engine_.journal->loaded();
     engine_.journal->overlay(id_, *stored);
     for (auto& [key, json] : stored->records) {
         auto value = read(key, json);

@@ -113,6 +113,19 @@ TEST_F(RecordLog, IsTakenUpByTheNextLife) {
     EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/journal"), "");
 }
 
+TEST_F(RecordLog, ALongOneIsReadByTheNextLifeAndSettledLater) {
+    std::vector<StoreChange> many;
+    for (int n = 0; n < 40; ++n) many.push_back(value(durable, "k" + std::to_string(n), "{1}"));
+    append(many);
+    RecordStore next{Root{temp.string()}};
+    EXPECT_THAT(next.load(durable)->records, SizeIs(40));
+    EXPECT_FALSE(exists("persist/status/zedmanager/UuidToNum/k7.json")) << "a slow disk would hold the loop";
+    EXPECT_TRUE(*next.settle(30));
+    EXPECT_FALSE(*next.settle(30));
+    EXPECT_TRUE(exists("persist/status/zedmanager/UuidToNum/k7.json"));
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/journal"), "");
+}
+
 TEST_F(RecordLog, AFileIsNeverNewerThanWhatTheLogSays) {
     append({value(durable, "a", "{1}")});
     put(durable, "a", "{2}");
