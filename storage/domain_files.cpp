@@ -84,6 +84,18 @@ Result<types::HostMemory> DomainFiles::memory() {
     return host;
 }
 
+std::uint32_t DomainFiles::reserved_cpus() {
+    constexpr std::string_view name = "eve_max_vcpus=";
+    const std::string line = " " + read_proc(proc_ + "/cmdline");
+    const auto at = line.find(" " + std::string(name));
+    std::uint32_t number = 0;
+    if (at == std::string::npos) return 1;
+    const char* from = line.data() + at + 1 + name.size();
+    const auto read = std::from_chars(from, line.data() + line.size(), number);
+    const bool whole = read.ec == std::errc{} && (read.ptr == line.data() + line.size() || *read.ptr == ' ' || *read.ptr == '\n');
+    return whole && number > 0 ? number : 1;
+}
+
 Result<types::Format> DomainFiles::disk_format(const std::string& path) {
     const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     if (fd.get() < 0) return error_of(errno, "open " + path);

@@ -15,6 +15,7 @@ public:
     explicit DomainFiles(Root root, std::string proc = "/proc");
 
     Result<types::HostMemory> memory() override;
+    std::uint32_t reserved_cpus() override;
     Result<types::Format> disk_format(const std::string& path) override;
     Result<std::string> write_cloud_init(const domainmgr::CloudInitDisk& disk) override;
     Status remove_cloud_init(const types::Uuid& app) override;

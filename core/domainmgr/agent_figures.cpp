@@ -7,8 +7,14 @@ namespace eve::domainmgr {
 using namespace std::chrono_literals;
 
 void Agent::Impl::measure() {
-    submit("domainmgr/host", look_limit, [&host = deps_.host](const LaneContext&) { return host.memory(); },
-           [this](Result<types::HostMemory> memory) { on_host_memory(std::move(memory)); });
+    submit(
+        "domainmgr/host", look_limit,
+        [&host = deps_.host](const LaneContext&) -> Result<HostFigures> {
+            auto memory = host.memory();
+            if (!memory) return std::move(memory).error();
+            return HostFigures{.memory = *memory, .reserved_cpus = host.reserved_cpus()};
+        },
+        [this](Result<HostFigures> figures) { on_host_figures(std::move(figures)); });
     for (const auto& slot : runtimes_.slots()) {
         RuntimeSlot* runtime = slot.get();
         // A runtime that is busy is not made to wait for figures: the next round comes soon.
@@ -28,13 +34,14 @@ void Agent::Impl::measure() {
     deps_.loop.after(between(interval * 3 / 10, interval), later([this] { measure(); }));
 }
 
-void Agent::Impl::on_host_memory(Result<types::HostMemory> memory) {
-    if (!memory) {
-        deps_.log.write(Level::warn, "host.memory_unknown", {{"error", memory.error().what}});
+void Agent::Impl::on_host_figures(Result<HostFigures> figures) {
+    if (!figures) {
+        deps_.log.write(Level::warn, "host.memory_unknown", {{"error", figures.error().what}});
         return;
     }
-    (void)memory_->publish(global_key, *memory);
-    (void)metrics_->publish(types::Uuid{}.to_string(), host_metric(*memory, deps_.loop.clock().wall_now()));
+    know_cpus(figures->memory.Ncpus, figures->reserved_cpus);
+    (void)memory_->publish(global_key, figures->memory);
+    (void)metrics_->publish(types::Uuid{}.to_string(), host_metric(figures->memory, deps_.loop.clock().wall_now()));
     gate_changed();
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // The agent's state and what it does, for the files of agent*.cpp: gate and configs (agent.cpp), runtimes and what they list (agent_runtimes.cpp),
-// the life of one domain (agent_life.cpp), looks at many at once (agent_rounds.cpp), its inputs and devices (agent_inputs.cpp), what is published of it (agent_records.cpp), figures
-// (agent_figures.cpp).
+// the life of one domain (agent_life.cpp), looks at many at once (agent_rounds.cpp), its inputs and devices (agent_inputs.cpp), its CPUs
+// (agent_cpus.cpp), what is published of it (agent_records.cpp), figures (agent_figures.cpp).
 
 #include <algorithm>
 #include <chrono>
@@ -16,6 +16,7 @@
 
 #include "core/domainmgr/active_marks.hpp"
 #include "core/domainmgr/agent.hpp"
+#include "core/domainmgr/cpus.hpp"
 #include "core/domainmgr/devices.hpp"
 #include "core/domainmgr/listing.hpp"
 #include "core/domainmgr/plan.hpp"
@@ -39,6 +40,7 @@ inline constexpr nanoseconds usb_interval = std::chrono::seconds{2};  ///< betwe
 inline constexpr nanoseconds probe_retry = std::chrono::seconds{5};
 inline constexpr nanoseconds list_interval = std::chrono::minutes{5};
 inline constexpr nanoseconds orphan_grace = std::chrono::minutes{2};  ///< after the first table of configs, where its publisher sets no marker
+inline constexpr nanoseconds confine_retry = std::chrono::seconds{10};
 inline constexpr nanoseconds step_limit = std::chrono::seconds{30};
 inline constexpr nanoseconds look_limit = std::chrono::seconds{10};
 inline constexpr nanoseconds files_limit = std::chrono::minutes{2};
@@ -70,6 +72,9 @@ struct Entry {
     std::uint64_t last_call = 0;  ///< its number: what was seen by an older one is out of date
     std::string cloud_init_path;
     Devices::Lent lent;     ///< valid while prepared
+    bool wants_cpus = false;  ///< and there were not enough
+    bool confining = false;   ///< its runtime is being told where it may run, or is to be
+    std::optional<std::vector<std::uint32_t>> confined_to;  ///< what its runtime was told last; not known of one that ran before us
     std::optional<TimerId> timer;
     types::SwState logged_state{};
     std::string logged_error;
@@ -127,9 +132,22 @@ private:
     void log_changes(Entry& entry);
     void mark_active(const types::Uuid& app);
 
+    // CPUs.
+    void know_cpus(std::uint32_t total, std::uint32_t reserved);
+    void adopt_cpus(const DomainInfo& info);
+    Status take_cpus(Entry& entry);
+    void free_cpus(const Entry& entry);
+    std::vector<std::uint32_t> cpus_of(const Entry& entry) const;
+    void cpus_changed();
+    void confine(Entry& entry);
+
     // Figures.
     void measure();
-    void on_host_memory(Result<types::HostMemory> memory);
+    struct HostFigures {
+        types::HostMemory memory;
+        std::uint32_t reserved_cpus = 1;
+    };
+    void on_host_figures(Result<HostFigures> figures);
     void on_stats(Result<Stats> stats);
 
     Now now() const { return {deps_.loop.now(), deps_.loop.clock().wall_now()}; }
@@ -162,6 +180,9 @@ private:
     ActiveMarks marks_;
     Devices devices_;
     UsbDesk desk_;
+    std::optional<CpuAllocator> cpus_;  ///< since the first figures of the host
+    std::string cpus_trouble_;          ///< why nobody can have CPUs of its own here
+    std::map<std::string, std::vector<std::uint32_t>> cpus_found_;  ///< of running domains, before that
     std::optional<TimerId> usb_timer_;
     bool usb_looking_ = false;
     std::set<std::string> usb_under_way_;  ///< names of devices that are being attached or detached

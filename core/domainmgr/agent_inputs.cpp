@@ -25,6 +25,12 @@ void Agent::Impl::prepare(Entry& entry) {
                next_look());
         return;
     }
+    if (auto taken = take_cpus(entry); !taken) {
+        entry.wants_cpus = true;
+        refuse(taken.error(), next_look());
+        return;
+    }
+    entry.wants_cpus = false;
     auto disk = cloud_init_disk(domain.config);
     if (!disk) {
         refuse(disk.error(), next_look());

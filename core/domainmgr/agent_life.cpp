@@ -112,6 +112,7 @@ void Agent::Impl::create(Entry& entry) {
                                  .cloud_init_path = entry.cloud_init_path,
                                  .overhead_bytes = types::vmm_overhead(domain.config, overhead),
                                  .resolution = items_.text("app.fml.resolution"),
+                                 .cpus = cpus_of(entry),
                                  .adapters = entry.lent.adapters,
                                  .vmm_args = entry.lent.vmm_args});
     if (!translated) {
@@ -127,6 +128,7 @@ void Agent::Impl::create(Entry& entry) {
     domain.notes.insert(domain.notes.end(), entry.lent.notes.begin(), entry.lent.notes.end());
     domain.status.VirtualTPM = translated->spec.virtual_tpm;
     domain.status.FmlCustomResolution = translated->spec.resolution;
+    entry.confined_to = translated->spec.cpus;
     call(entry, Step::create, step_limit, [spec = std::move(translated->spec)](Hypervisor& hypervisor, const CallContext& context) {
         return hypervisor.create(context, spec);
     });
@@ -165,7 +167,8 @@ void Agent::Impl::finished(const std::string& uuid, RuntimeSlot* slot, Step step
         if (result) {
             on_stepped(domain, step, now());
             on_seen(domain, *result, policy(), now(), next_look());
-            // One that was running before us has its devices already.
+            // One that was running before us has its devices and CPUs already.
+            adopt_cpus(*result);
             if (result->presence == Presence::present && domain.desired.known) devices_.adopt(domain.config.UUIDandVersion.UUID, domain.config.IoAdapterList);
             if (step != Step::look)
                 deps_.log.write(Level::debug, "domain.step_done",
@@ -192,7 +195,10 @@ void Agent::Impl::settle(const std::string& uuid) {
     const auto& history = domain.history;
     log_changes(*entry);
     // Every way out of a try to run it ends here with nothing prepared and nothing there.
-    if (!entry->busy && !history.prepared && domain.observed.presence == Presence::absent) give_back_devices(*entry);
+    if (!entry->busy && !history.prepared && domain.observed.presence == Presence::absent) {
+        give_back_devices(*entry);
+        free_cpus(*entry);
+    }
     if (!domain.desired.known && !entry->busy && domain.observed.presence == Presence::absent && history.purged && history.released) {
         if (entry->timer) deps_.loop.cancel(*entry->timer);
         if (!entry->orphan) {
@@ -200,6 +206,7 @@ void Agent::Impl::settle(const std::string& uuid) {
             if (notes_->get(uuid) != nullptr) (void)notes_->unpublish(uuid);
             if (metrics_->get(uuid) != nullptr) (void)metrics_->unpublish(uuid);
         }
+        free_cpus(*entry);
         found_.erase(uuid);
         listing_.doubt(uuid);
         domains_.erase(uuid);
@@ -207,6 +214,7 @@ void Agent::Impl::settle(const std::string& uuid) {
         return;
     }
     publish(*entry);
+    confine(*entry);
     if (!entry->domain.config.IoAdapterList.empty()) usb_round();
     kick(uuid);
 }

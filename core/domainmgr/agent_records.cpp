@@ -8,6 +8,10 @@ void Agent::Impl::publish(Entry& entry) {
     const std::string uuid = uuid_of(entry);
     if (entry.domain.status.Activated && !std::exchange(entry.marked, entry.domain.status.Activated))
         mark_active(entry.domain.config.UUIDandVersion.UUID);
+    if (cpus_) {
+        const auto own = cpus_->own(entry.domain.config.UUIDandVersion.UUID);
+        entry.domain.status.CPUs = !own.empty() ? own : entry.domain.status.Activated ? cpus_->shared() : std::vector<std::uint32_t>{};
+    }
     if (auto done = status_->publish(uuid, entry.domain.status); !done)
         deps_.log.write(Level::error, "domainmgr.publish_failed", {{"domain", uuid}, {"error", done.error().what}});
     publish_notes(entry);

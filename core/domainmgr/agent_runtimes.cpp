@@ -59,6 +59,8 @@ void Agent::Impl::on_listed(RuntimeSlot& slot, Result<std::vector<DomainInfo>> l
             listing_.add(info);
             found_[uuid] = &slot;
             if (info.presence == Presence::absent) continue;
+            // A list that is older than its end does not bring it back.
+            if (const Entry* known = find(uuid); known == nullptr || known->domain.observed.presence != Presence::absent) adopt_cpus(info);
             if (Entry* entry = find(uuid)) {
                 if (entry->runtime == nullptr) entry->runtime = &slot;
             } else if (configs_complete_) {

@@ -33,6 +33,11 @@ Status CpuAllocator::free(const types::Uuid& app) {
     return {};
 }
 
+std::vector<std::uint32_t> CpuAllocator::own(const types::Uuid& app) const {
+    const auto found = taken_.find(app);
+    return found == taken_.end() ? std::vector<std::uint32_t>{} : found->second;
+}
+
 std::vector<std::uint32_t> CpuAllocator::shared() const {
     std::vector<std::uint32_t> left;
     for (std::uint32_t cpu = 0; cpu < total_; ++cpu)

@@ -22,6 +22,9 @@ public:
     /// An app that was found running has these.
     void adopt(const types::Uuid& app, const std::vector<std::uint32_t>& cpus) { taken_[app] = cpus; }
     bool has(const types::Uuid& app) const { return taken_.contains(app); }
+    /// The app's own; empty: none.
+    std::vector<std::uint32_t> own(const types::Uuid& app) const;
+    bool any_taken() const { return !taken_.empty(); }
     /// Everything that no app has for itself, the node's included: where apps without CPUs of their own run.
     std::vector<std::uint32_t> shared() const;
 

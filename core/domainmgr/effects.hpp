@@ -12,6 +12,7 @@
 #include "core/types/common.hpp"
 #include "core/types/domain.hpp"
 #include "eve/board.hpp"
+#include "eve/cpus.hpp"
 #include "eve/hypervisor.hpp"
 #include "eve/pci.hpp"
 #include "eve/result.hpp"
@@ -24,7 +25,8 @@ struct Runtime {
     std::shared_ptr<Hypervisor> hypervisor;  ///< owned by the registry and by the calls that are under way in lanes
     Description description;
     ProbeReport probe;
-    std::shared_ptr<Usb> usb;  ///< null: it takes no USB devices while a guest runs
+    std::shared_ptr<Usb> usb;    ///< null: it takes no USB devices while a guest runs
+    std::shared_ptr<Cpus> cpus;  ///< null: where a domain may run cannot be changed while it runs
 };
 
 /// Who assigns PCI devices here; null where nobody can, with the reason.
@@ -81,6 +83,8 @@ public:
     virtual ~Host() = default;
     /// What the machine has and what is left. [lane]
     virtual Result<types::HostMemory> memory() = 0;
+    /// How many CPUs, the first ones, the node keeps for itself (EVE's kernel argument eve_max_vcpus); 1 where nothing is said. [lane]
+    virtual std::uint32_t reserved_cpus() = 0;
     /// The format that the content of a file or block device has; RAW if it has no mark of another. Errors: not_found. [lane]
     virtual Result<types::Format> disk_format(const std::string& path) = 0;
     /// The disk is written, in place of an older one of that app; its path. [lane]

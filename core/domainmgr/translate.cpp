@@ -120,9 +120,14 @@ Status add_optional(const TranslateInputs& in, DomainSpec& spec, std::vector<std
     if (config.CPUsPinned) {
         if (!can.cpu_pinning)
             return Error{.code = Code::unsupported, .what = "the app wants CPUs of its own, which this runtime cannot give", .field = ".CPUsPinned"};
-        if (config.CPUs.empty()) return bad(".CPUs", "the app wants CPUs of its own and none were assigned to it");
-        spec.cpus = config.CPUs;
+        if (in.cpus.empty()) return bad(".CPUs", "the app wants CPUs of its own and none were assigned to it");
+        spec.cpus = in.cpus;
         spec.cpus_pinned = true;
+        std::string list;
+        for (const auto cpu : spec.cpus) list += (list.empty() ? "" : ",") + std::to_string(cpu);
+        spec.labels[label_cpus] = list;
+    } else if (can.cpu_pinning) {
+        spec.cpus = in.cpus;
     }
     const bool container = spec.mode == VirtualizationMode::container;
     if (can.memory_limit && !container) spec.memory_overhead = eve::Bytes{in.overhead_bytes};
@@ -190,7 +195,6 @@ Result<Translated> translate(const TranslateInputs& in) {
                      .field = ".Service"};
     if (config.Memory <= 0) return bad(".Memory", "the app has no memory");
     if (config.VCpus <= 0) return bad(".VCpus", "the app has no CPU");
-    constexpr std::int64_t cpus_max = 4096;
     if (config.VCpus > cpus_max || config.MaxCpus > cpus_max) return bad(".VCpus", "more CPUs than any machine has");
     spec.memory = eve::Bytes{kib(config.Memory)};
     spec.memory_max = eve::Bytes{config.MaxMem > config.Memory ? kib(config.MaxMem) : 0};

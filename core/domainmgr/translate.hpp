@@ -17,6 +17,8 @@ namespace eve::domainmgr {
 inline constexpr const char* label_version = "eve.version";
 inline constexpr const char* label_purge = "eve.purge";
 inline constexpr const char* label_restart = "eve.restart";
+inline constexpr const char* label_cpus = "eve.cpus";  ///< of a domain with CPUs of its own: "2,3"
+inline constexpr std::int64_t cpus_max = 4096;         ///< more than any machine has
 
 /// What the spec depends on beside the app's config.
 struct TranslateInputs {
@@ -25,6 +27,7 @@ struct TranslateInputs {
     std::string cloud_init_path;        ///< of the CIDATA disk, or empty
     std::uint64_t overhead_bytes = 0;   ///< of the VMM
     std::string resolution;             ///< app.fml.resolution
+    std::vector<std::uint32_t> cpus;    ///< of the host: its own if it wants some, else where it may run; empty: any
     bool oem_license = false;           ///< the host has one to show
     std::vector<Adapter> adapters;      ///< that it was lent
     std::vector<std::string> vmm_args;  ///< that the board's plugin wants for them

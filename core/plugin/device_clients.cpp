@@ -98,6 +98,10 @@ Result<ExecStarted> ExecClient::exec(const CallContext& call, const ExecRequest&
     return Caller{plugin_, methods_, ids_}.ask<ExecStarted>("exec/1.exec", call, request);
 }
 
+Status CpusClient::confine(const CallContext& call, const CpuConfinement& confinement) {
+    return Caller{plugin_, methods_, ids_}.tell("cpus/1.confine", call, confinement);
+}
+
 Result<Description> describe_any(Plugin& plugin, const CallContext& call) {
     std::atomic<std::uint64_t> ids{0};
     return Caller{plugin, {}, ids}.ask<Description>(first_interface(plugin.identity()) + ".describe", call, Empty{});

@@ -1,5 +1,6 @@
 #pragma once
-// eve::Pci, eve::Board, eve::Usb and eve::Exec as the node has them: each method is one call through the C boundary to a plugin, as with HypervisorClient.
+// eve::Pci, eve::Board, eve::Usb, eve::Exec and eve::Cpus as the node has them: each method is one call through the
+// C boundary to a plugin, as with HypervisorClient.
 
 #include <atomic>
 #include <cstdint>
@@ -9,6 +10,7 @@
 
 #include "core/plugin/plugin.hpp"
 #include "eve/board.hpp"
+#include "eve/cpus.hpp"
 #include "eve/exec.hpp"
 #include "eve/pci.hpp"
 #include "eve/usb.hpp"
@@ -76,6 +78,18 @@ class ExecClient final : public Exec {
 public:
     ExecClient(Plugin& plugin, std::vector<std::string> methods) : plugin_(plugin), methods_(std::move(methods)) {}
     Result<ExecStarted> exec(const CallContext& call, const ExecRequest& request) override;
+
+private:
+    Plugin& plugin_;
+    std::vector<std::string> methods_;
+    std::atomic<std::uint64_t> ids_{0};
+};
+
+/// The cpus/1 part of a hypervisor's plugin, which declared `methods`. Borrows the plugin.
+class CpusClient final : public Cpus {
+public:
+    CpusClient(Plugin& plugin, std::vector<std::string> methods) : plugin_(plugin), methods_(std::move(methods)) {}
+    Status confine(const CallContext& call, const CpuConfinement& confinement) override;
 
 private:
     Plugin& plugin_;

@@ -63,6 +63,7 @@ struct Registry::Entry {
     std::unique_ptr<HypervisorClient> client;  // before the plugin it uses, as the others
     std::unique_ptr<UsbClient> usb;
     std::unique_ptr<ExecClient> exec;
+    std::unique_ptr<CpusClient> cpus;
     std::unique_ptr<PciClient> pci;
     std::unique_ptr<BoardClient> board;
 };
@@ -215,6 +216,8 @@ Status Registry::use(Entry& entry) {
         entry.usb = std::make_unique<UsbClient>(*entry.plugin, entry.client->description().methods);
     if (entry.client && serves(entry.seen.identity, "exec/1"))
         entry.exec = std::make_unique<ExecClient>(*entry.plugin, entry.client->description().methods);
+    if (entry.client && serves(entry.seen.identity, "cpus/1"))
+        entry.cpus = std::make_unique<CpusClient>(*entry.plugin, entry.client->description().methods);
     return {};
 }
 
@@ -236,7 +239,8 @@ std::vector<Registry::Used> Registry::used() const {
                            .description = &entry->client->description(),
                            .probe = entry->seen.probe,
                            .usb = entry->usb.get(),
-                           .exec = entry->exec.get()});
+                           .exec = entry->exec.get(),
+                           .cpus = entry->cpus.get()});
     return all;
 }
 

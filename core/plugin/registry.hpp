@@ -96,8 +96,9 @@ public:
         Hypervisor* hypervisor;
         const Description* description;
         ProbeReport probe;
-        Usb* usb;  ///< null: it does not offer usb/1
+        Usb* usb;    ///< null: it does not offer usb/1
         Exec* exec;  ///< null: it does not offer exec/1
+        Cpus* cpus;  ///< null: it does not offer cpus/1
     };
     std::vector<Used> used() const;
     /// Who assigns PCI devices here, or null: then status() says why. [any-thread, after open()]

@@ -63,6 +63,7 @@ Result<std::vector<domainmgr::Runtime>> PluginRuntimes::probe(const LaneContext&
         // The registry owns it and outlives every lane.
         std::shared_ptr<Hypervisor> hypervisor(used.hypervisor, [](Hypervisor*) {});
         found.push_back({.hypervisor = std::move(hypervisor), .description = *used.description, .probe = used.probe});
+        if (used.cpus != nullptr) found.back().cpus = std::shared_ptr<Cpus>(used.cpus, [](Cpus*) {});
         if (used.usb != nullptr) found.back().usb = std::shared_ptr<Usb>(used.usb, [](Usb*) {});
     }
     return found;

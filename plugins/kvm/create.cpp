@@ -224,7 +224,7 @@ Result<KvmHypervisor::Prepared> KvmHypervisor::prepare(const DomainSpec& spec, D
     prepared.user = user_of(record.number);
     record.uid = prepared.user.uid;
     record.notes.insert(record.notes.end(), prepared.user.notes.begin(), prepared.user.notes.end());
-    const auto handovers = confine(prepared.plan);
+    const auto handovers = kvm::confine(prepared.plan);
     auto config = config_text(prepared.plan.sections);
     if (!config) return std::move(config).error();
     prepared.config = std::move(*config);

@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include "container_vm.hpp"
@@ -32,18 +31,8 @@ Result<DomainInfo> KvmHypervisor::start(const CallContext& call, const DomainId&
     {
         auto monitor = QmpClient::open(directory->get(), "qmp", limit);
         if (!monitor) return std::move(monitor).error();
+        if (const auto record = record_in(directory->get()); record) place(record->spec, info->pid, *monitor, limit);
         if (auto told = monitor->execute("cont", {}, limit); !told) return std::move(told).error();
-        if (const auto record = record_in(directory->get()); record && record->spec.cpus_pinned) {
-            const auto threads = monitor->cpu_threads(limit);
-            for (std::size_t at = 0; threads && at < threads->size() && at < record->spec.cpus.size(); ++at) {
-                if (::access(("/proc/" + std::to_string(info->pid) + "/task/" + std::to_string((*threads)[at])).c_str(), F_OK) != 0) continue;
-                cpu_set_t cpus;
-                CPU_ZERO(&cpus);
-                CPU_SET(record->spec.cpus[at], &cpus);
-                if (::sched_setaffinity(static_cast<pid_t>((*threads)[at]), sizeof cpus, &cpus) != 0)
-                    host_.log(LogLevel::warn, "domain.not_pinned", {{"domain", id.value}, {"cpu", std::int64_t{record->spec.cpus[at]}}});
-            }
-        }
     }
     while (true) {
         info = look(id, directory->get(), limit);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "degrade.hpp"
+#include "eve/cpus.hpp"
 #include "eve/hypervisor.hpp"
 #include "eve/usb.hpp"
 #include "limit.hpp"
@@ -19,10 +20,11 @@
 
 namespace eve::kvm {
 
+class QmpClient;
 class Watcher;
 
 /// hypervisor/1 by QEMU, with KVM where a guest runs under it, else by emulation.
-class KvmHypervisor final : public Hypervisor, public Usb {
+class KvmHypervisor final : public Hypervisor, public Usb, public Cpus {
 public:
     /// An instance on the directories of `host`, which outlives it.
     static Result<std::unique_ptr<KvmHypervisor>> open(HostServices& host);
@@ -41,6 +43,7 @@ public:
 
     Status plug(const CallContext& call, const UsbAttachment& device) override;
     Status unplug(const CallContext& call, const UsbAttachment& device) override;
+    Status confine(const CallContext& call, const CpuConfinement& confinement) override;
 
 private:
     KvmHypervisor(HostServices& host, Settings settings, UniqueFd domains);
@@ -58,6 +61,7 @@ private:
     User user_of(std::uint32_t number);
     Result<UniqueFd> directory_of(const DomainId& id) const;
     Result<DomainInfo> look(const DomainId& id, int directory, const Limit& limit);
+    void place(const DomainSpec& spec, std::int64_t pid, QmpClient& monitor, const Limit& limit);
     Result<DomainRecord> reserve(const DomainSpec& spec, int directory);
     Result<DomainInfo> build(const DomainSpec& spec, const DomainRecord& record, int directory, const Limit& limit);
     Result<Prepared> prepare(const DomainSpec& spec, DomainRecord& record, int directory);

@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/plugin/device_clients.hpp"
 #include "core/plugin/hypervisor_client.hpp"
 #include "core/plugin/node_host.hpp"
 #include "core/plugin/plugin.hpp"
@@ -145,9 +146,17 @@ public:
             return;
         }
         plugin = std::move(*made);
-        auto connected = HypervisorClient::connect(*plugin, TimedCall(std::chrono::seconds{30}));
-        if (!connected) error = std::move(connected).error();
-        else client = std::move(*connected);
+        const TimedCall limit(std::chrono::seconds{30});
+        const auto connect = [&](const char* interface, auto& to, auto connecting) {
+            if (error || !serves(plugin->identity(), interface)) return;
+            auto connected = connecting(*plugin, limit);
+            if (!connected) error = std::move(connected).error();
+            else to = std::move(*connected);
+        };
+        connect("hypervisor/1", client, HypervisorClient::connect);
+        connect("pci/1", pci, PciClient::connect);
+        connect("board/1", board, BoardClient::connect);
+        if (client && serves(plugin->identity(), "cpus/1")) cpus = std::make_unique<CpusClient>(*plugin, client->description().methods);
     }
 
     QuietLog log;
@@ -157,6 +166,9 @@ public:
     std::unique_ptr<NodeHost> host;
     std::unique_ptr<Plugin> plugin;
     std::unique_ptr<HypervisorClient> client;
+    std::unique_ptr<PciClient> pci;      ///< null, as all clients: it does not offer the interface
+    std::unique_ptr<BoardClient> board;
+    std::unique_ptr<CpusClient> cpus;  ///< null: it does not offer cpus/1
 };
 
 inline std::size_t open_descriptors() {

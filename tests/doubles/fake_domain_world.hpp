@@ -28,6 +28,8 @@ public:
         if (auto allowed = ask("memory"); !allowed) return std::move(allowed).error();
         return figures;
     }
+    std::uint32_t reserved = 1;
+    std::uint32_t reserved_cpus() override { return reserved; }
     Result<types::Format> disk_format(const std::string& path) override {
         if (auto allowed = ask("disk_format"); !allowed) return std::move(allowed).error();
         const auto found = disks.find(path);
@@ -65,6 +67,7 @@ class FakeRuntimes final : public domainmgr::Runtimes {
 public:
     std::shared_ptr<testing::FakeHypervisor> hypervisor = std::make_shared<testing::FakeHypervisor>();
     std::shared_ptr<Usb> usb;
+    std::shared_ptr<Cpus> cpus;
     bool available = true;
     unsigned probes = 0;
 
@@ -73,7 +76,7 @@ public:
         if (!available) return std::vector<domainmgr::Runtime>{};
         auto description = hypervisor->description;
         if (description.id.empty()) description.id = "org.lfedge.eve.fake";
-        return std::vector<domainmgr::Runtime>{{.hypervisor = hypervisor, .description = description, .probe = hypervisor->report, .usb = usb}};
+        return std::vector<domainmgr::Runtime>{{.hypervisor = hypervisor, .description = description, .probe = hypervisor->report, .usb = usb, .cpus = cpus}};
     }
     void on_event(std::function<void(const DomainEvent&)> sink) override { sink_ = std::move(sink); }
     std::shared_ptr<Pci> pci;  ///< null: nobody assigns devices

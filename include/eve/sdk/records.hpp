@@ -5,6 +5,7 @@
 #include <boost/describe.hpp>
 
 #include "eve/board.hpp"
+#include "eve/cpus.hpp"
 #include "eve/exec.hpp"
 #include "eve/host.hpp"
 #include "eve/hypervisor.hpp"
@@ -80,6 +81,7 @@ BOOST_DESCRIBE_STRUCT(BoardDescription, (), (id, version, methods, limits, confi
 BOOST_DESCRIBE_STRUCT(UsbAttachment, (), (domain, name, bus, device))
 BOOST_DESCRIBE_STRUCT(ExecRequest, (), (domain, argv, env, directory, terminal, rows, columns, session))
 BOOST_DESCRIBE_STRUCT(ExecStarted, (), (pid))
+BOOST_DESCRIBE_STRUCT(CpuConfinement, (), (domain, cpus))
 BOOST_DESCRIBE_STRUCT(Entity, (), (kind, id))
 BOOST_DESCRIBE_STRUCT(LogField, (), (name, value))
 

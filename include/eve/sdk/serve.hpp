@@ -13,6 +13,7 @@
 
 #include "eve/abi.h"
 #include "eve/board.hpp"
+#include "eve/cpus.hpp"
 #include "eve/exec.hpp"
 #include "eve/hypervisor.hpp"
 #include "eve/pci.hpp"
@@ -122,6 +123,17 @@ template <> struct Serving<Exec> {
     }
 };
 
+template <> struct Serving<Cpus> {
+    static constexpr std::string_view name = "cpus/1";
+    static constexpr std::array methods = {"cpus/1.confine"};
+    template <class Class, class Fill> static std::int32_t dispatch(Class& plugin, Incoming& call, Fill) {
+        Cpus& cpus = plugin;
+        if (call.is("cpus/1.confine"))
+            return call.with<CpuConfinement>([&](const CpuConfinement& body) { return done(cpus.confine(call.context(), body)); });
+        return call.unknown();
+    }
+};
+
 template <> struct Serving<Pci> {
     static constexpr std::string_view name = "pci/1";
     static constexpr std::array methods = {"pci/1.describe", "pci/1.probe", "pci/1.groups", "pci/1.reserve", "pci/1.release", "pci/1.list", "pci/1.split"};
@@ -169,6 +181,7 @@ template <class Class, class Each> constexpr void for_each_interface(Each each) 
     one(std::type_identity<Hypervisor>{});
     one(std::type_identity<Usb>{});
     one(std::type_identity<Exec>{});
+    one(std::type_identity<Cpus>{});
     one(std::type_identity<Pci>{});
     one(std::type_identity<Board>{});
 }

@@ -10,6 +10,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <set>
 #include <functional>
 #include <sstream>
 
@@ -131,6 +132,42 @@ TEST_P(KvmLifecycle, ADomainIsDefinedThenRunsAndItsConsoleIsKept) {
     ASSERT_TRUE(stats.ok());
     ASSERT_EQ(stats->domains.size(), 1U);
     EXPECT_GT(stats->domains[0].memory_used.n, 1U << 20);
+}
+
+TEST_P(KvmLifecycle, AGuestRunsOnTheCpusThatItIsToldAlsoLater) {
+    const auto cpus = static_cast<std::uint32_t>(::sysconf(_SC_NPROCESSORS_ONLN));
+    if (cpus < 2) GTEST_SKIP() << "the machine has one CPU";
+    const auto allowed = [](std::int64_t pid) {  // of every thread
+        std::set<std::string> lists;
+        for (const auto& task : fs::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+            const auto status = text_of(task.path() / "status");
+            const auto at = status.find("Cpus_allowed_list:");
+            if (at != std::string::npos) lists.insert(status.substr(at + 19, status.find('\n', at) - at - 19));
+        }
+        return lists;
+    };
+    auto domain = spec("stay");
+    domain.cpus = {1};
+    const auto info = run(domain);
+    EXPECT_EQ(allowed(info.pid), std::set<std::string>{"1"});
+    const auto told = node_->cpus->confine(limit(), {.domain = {app_id}, .cpus = {0}});
+    ASSERT_TRUE(told) << told.error().what;
+    EXPECT_EQ(allowed(info.pid), std::set<std::string>{"0"});
+    ASSERT_TRUE(node_->cpus->confine(limit(), {.domain = {app_id}, .cpus = {}}));
+    EXPECT_EQ(allowed(info.pid), std::set<std::string>{"0-" + std::to_string(cpus - 1)});
+    EXPECT_EQ(node_->cpus->confine(limit(), {.domain = {"6ba7b810-9dad-11d1-80b4-00c04fd430c9"}, .cpus = {0}}).error().code, Code::not_found);
+    EXPECT_TRUE(says(info, "EVEMARK hello")) << "it ran on all the time";
+}
+
+TEST_P(KvmLifecycle, AGuestWithCpusOfItsOwnHasThemFromItsFirstInstruction) {
+    if (::sysconf(_SC_NPROCESSORS_ONLN) < 2) GTEST_SKIP() << "the machine has one CPU";
+    auto domain = spec("stay");
+    domain.cpus = {1};
+    domain.cpus_pinned = true;
+    const auto info = run(domain);
+    const auto status = text_of("/proc/" + std::to_string(info.pid) + "/status");
+    EXPECT_NE(status.find("Cpus_allowed_list:\t1\n"), std::string::npos) << status;
+    EXPECT_TRUE(says(info, "EVEMARK hello"));
 }
 
 TEST_P(KvmLifecycle, QemuHasNoPrivilegesAndIsConfinedBySeccomp) {
