@@ -29,6 +29,10 @@ types::ErrorDescription used_by_another(const std::string& name, const IoBundle&
     return error;
 }
 
+bool is_intel_graphics(const PciDevice& device) {
+    return device.vendor == "8086" && device.device_class.starts_with("03") && device.address == "0000:00:02.0";
+}
+
 /// Why this bundle cannot be the app's, or an empty error.
 types::ErrorDescription objection(const std::string& name, const IoBundle& bundle, const Hardware& hardware, const ReservationInputs& inputs) {
     const auto what = "adapter " + name + " (" + label_of(bundle) + ")";
@@ -47,6 +51,10 @@ types::ErrorDescription objection(const std::string& name, const IoBundle& bundl
             if (!inputs.runtime.pci) return lacks("PCI devices");
             const auto* device = hardware.find(bundle.PciLong);
             if (device != nullptr && device->use == PciUse::essential) return refusal(what + " cannot be assigned: " + device->why);
+            if (device != nullptr && is_intel_graphics(*device))
+                return refusal(what + " cannot be assigned: " + bundle.PciLong +
+                               " is an Intel processor's own graphics, which works in a guest only with a ROM, an OpRegion and a chipset of its "
+                               "model beside it, and these are not offered here");
             return {};
         }
         case Handover::usb: return inputs.runtime.usb ? types::ErrorDescription{} : lacks("USB devices");
@@ -74,7 +82,7 @@ std::string_view to_string(Handover handover) {
 
 Handover handover_of(const IoBundle& bundle, bool container) {
     if (is_usb_device(bundle)) return Handover::usb;
-    if (bundle.Type == IoType::IoLCAN) return Handover::can;
+    if (bundle.Type == IoType::IoCAN || bundle.Type == IoType::IoVCAN || bundle.Type == IoType::IoLCAN) return Handover::can;
     if (container && bundle.Type == IoType::IoNetEth) return Handover::interface;
     if (!bundle.PciLong.empty()) return Handover::pci;
     if (!bundle.Serial.empty()) return Handover::serial;

@@ -158,6 +158,22 @@ TEST_F(AdaptersTest, Defect22_AContainersInterfaceIsCheckedLikeAnyOtherButNeedsN
     EXPECT_THAT(reserve(table, hardware, wants("nic"), container).error.Error, HasSubstr("a network port of the node"));
 }
 
+TEST_F(AdaptersTest, WhatNoRuntimeHereCanHandOverIsRefusedByName) {
+    device("0000:00:02.0", "1", {}, "030000");
+    hardware.devices["0000:00:02.0"].vendor = "8086";
+    device("0000:01:00.0", "2", {}, "030000");
+    hardware.devices["0000:01:00.0"].vendor = "10de";
+    inputs.vga_access = false;
+    model.AdapterList = {io(PhyIoType::PhyIoHDMI, "screen", "g1", "0000:00:02.0"), io(PhyIoType::PhyIoHDMI, "card", "g2", "0000:01:00.0"),
+                         io(PhyIoType::PhyIoCAN, "can0", "g3"), io(PhyIoType::PhyIoLCAN, "bus", "g4")};
+    pass();
+    EXPECT_THAT(reserve(table, hardware, wants("screen"), request(app_a)).error.Error, HasSubstr("0000:00:02.0 is an Intel processor's own graphics"));
+    EXPECT_TRUE(reserve(table, hardware, wants("card"), request(app_a)).granted());
+    for (const auto* can : {"can0", "bus"})
+        EXPECT_THAT(reserve(table, hardware, wants(can), request(app_a)).error.Error,
+                    HasSubstr("adapter " + std::string(can) + " (" + can + ") cannot be assigned: this runtime hands no CAN buses to its guests"));
+}
+
 TEST_F(AdaptersTest, ANameMeansItsGroupThenItsLabelsWithoutRegardToCase) {
     model.AdapterList = {io(PhyIoType::PhyIoCOM, "COM1", "serials"), io(PhyIoType::PhyIoCOM, "COM2", "serials"), io(PhyIoType::PhyIoAudio, "Sound", "")};
     pass();
@@ -340,7 +356,7 @@ TEST_F(AdaptersTest, S39_ControllersGoWithUsbAccessButForThoseThatUsbDevicesDepe
     EXPECT_THAT(transfers(table, hardware, inputs), ElementsAre(Transfer{.direction = Transfer::Direction::to_host, .addresses = {"0000:00:14.0"}}));
 }
 
-TEST_F(AdaptersTest, TheHostsDiskRadiosPhysicalFunctionsAndTheConsoleStay) {
+TEST_F(AdaptersTest, Defect26_TheHostsDiskRadiosPhysicalFunctionsAndTheConsoleStay) {
     device("0000:01:00.0", "1", {}, "010802");
     hardware.devices["0000:01:00.0"].use = PciUse::essential;
     hardware.devices["0000:01:00.0"].why = "the host needs it: nvme0n1 is mounted at /";

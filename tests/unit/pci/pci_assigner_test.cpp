@@ -168,7 +168,7 @@ TEST_F(PciAssignerTest, ABindThatLeavesNoDriverGivesTheWholeSetBack) {
     EXPECT_THAT(refused(set({nic, nvme})).what, HasSubstr("it is without a driver, not to vfio-pci"));
 }
 
-TEST_F(PciAssignerTest, EveryFailedWriteOfAReserveRollsBack) {
+TEST_F(PciAssignerTest, Defect23_EveryFailedWriteOfAReserveRollsBack) {
     std::size_t count = 0;
     ASSERT_TRUE(pci.reserve(call, set({nic, nvme})));
     count = sysfs.writes.size();
@@ -268,7 +268,7 @@ TEST_F(PciAssignerTest, S41_FunctionsThatAreThereAreNotMadeAgain) {
     EXPECT_EQ(pci.split(call, {.address = nic, .functions = 1}).error().code, Code::unsupported);
 }
 
-TEST_F(PciAssignerTest, AFunctionGetsItsMacAndVlanAndLosesThemAtRelease) {
+TEST_F(PciAssignerTest, Defect30_AFunctionGetsItsMacAndVlanAndLosesThemAtRelease) {
     sysfs.add({.address = "0000:03:00.0", .group = "9", .driver = "e1000e", .interface = "eth9", .functions_max = 8});
     const auto made = pci.split(call, {.address = "0000:03:00.0", .functions = 2});
     PciSet wanted{.devices = {{.address = (*made)[1].address, .mac = "02:00:00:00:00:07", .vlan = 12}}};

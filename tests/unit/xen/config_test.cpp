@@ -77,6 +77,28 @@ TEST(XenPlan, APvAppIsPvhWhereTheCpuVirtualizesAndTheKernelCan) {
     EXPECT_EQ(with_device.pcis[0].device, 5U);
 }
 
+TEST(XenPlan, S49_ArgumentsOfPvFlagsOfFmlUsbControllersAndSerialPortsAreEves) {
+    auto spec = spec_of(VirtualizationMode::pv);
+    spec.kernel = "/k";
+    spec.extra_args = "quiet";
+    EXPECT_THAT(planned(spec).command_line, ::testing::StartsWith("console=hvc0 appuuid="));
+    auto fml = spec_of(VirtualizationMode::fml);
+    fml.adapters = {{.kind = AdapterKind::pci, .name = "usb", .address = "0000:00:14.0"}, {.kind = AdapterKind::serial, .name = "com2", .address = "/dev/ttyS1"}};
+    auto facts = capable;
+    facts.usb_controllers = {"0000:00:14.0"};
+    const auto config = planned(fml, facts);
+    EXPECT_EQ(config.type, DomainType::hvm);
+    ASSERT_EQ(config.nics.size(), 1U);
+    EXPECT_TRUE(config.nics[0].emulated) << "type ioemu";
+    ASSERT_EQ(config.pcis.size(), 1U);
+    EXPECT_TRUE(config.pcis[0].permissive);
+    EXPECT_TRUE(config.pcis[0].relaxed_memory);
+    ASSERT_EQ(config.serials.size(), 2U);
+    EXPECT_THAT(config.serials[0], ::testing::AnyOf("pty", ::testing::StartsWith("unix:"))) << "the console comes first, a socket where EVE has a pty";
+    EXPECT_EQ(config.serials[1], "/dev/ttyS1");
+    EXPECT_THAT(config_text(config), HasSubstr("permissive=1,rdm_policy=relaxed"));
+}
+
 TEST(XenPlan, APvAppWithoutKernelHasEvesFirmwareElseIsHvmAndSaysSo) {
     const auto spec = spec_of(VirtualizationMode::pv);
     EXPECT_EQ(planned(spec).kernel, Settings{}.pvh_firmware);
@@ -172,6 +194,20 @@ TEST(XenObserve, EveryEndHasItsState) {
     EXPECT_EQ(observe(started, std::nullopt, false).state, DomainState::broken);
     EXPECT_EQ(observe({.phase = Phase::cut}, std::nullopt, false).state, DomainState::halted);
     EXPECT_EQ(observe({.phase = Phase::creating}, SeenDomain{.paused = true}, false).state, DomainState::broken);
+}
+
+TEST(XenObserve, S50_EveryStateThatEveReadsFromAFileIsReadFromXenItself) {
+    // EVE's words: running, paused, halting, broken; anything else broken with an error; no file: running.
+    const DomainRecord started{.phase = Phase::started};
+    EXPECT_EQ(observe(started, SeenDomain{}, false).state, DomainState::running);
+    EXPECT_EQ(observe(started, SeenDomain{.paused = true}, false).state, DomainState::paused);
+    EXPECT_EQ(observe(started, SeenDomain{.dying = true}, false).state, DomainState::halting);
+    const auto broken = observe(started, SeenDomain{.shut_down = true, .why = Shutdown::crash}, false);
+    EXPECT_EQ(broken.state, DomainState::broken);
+    EXPECT_FALSE(broken.reason.empty());
+    const auto other = observe(started, SeenDomain{.shut_down = true, .why = Shutdown::other}, false);
+    EXPECT_EQ(other.state, DomainState::broken);
+    EXPECT_FALSE(other.reason.empty());
 }
 
 TEST(XenObserve, ALivingDomainIsWhatXenSays) {
