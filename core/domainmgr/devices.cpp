@@ -60,6 +60,31 @@ bool for_guests(const PciDevice& device) { return device.use == PciUse::reserved
 
 }  // namespace
 
+/// The host has each device behind these interfaces; as which interfaces.
+Result<std::map<std::string, std::string>> Devices::to_host(const Assigner& assigner, const Seen& seen, const CallContext& call,
+                                                            const std::map<std::string, std::string>& behind) {
+    std::map<std::string, std::string> interfaces;
+    for (const auto& [name, address] : behind) {
+        const auto* device = seen.hardware.find(address);
+        if (device == nullptr) return Error{.code = Code::not_found, .what = address + ": there is no such device"};
+        PciDevice now = *device;
+        if (for_guests(now)) {
+            if (!assigner.pci) return Error{.code = Code::unavailable, .what = assigner.why_not};
+            if (auto ready = at_step(seen.boards, call, Side::before, BoardStep::unbind, now); !ready) return std::move(ready).error();
+            auto released = assigner.pci->release(call, {address});
+            if (!released) return std::move(released).error();
+            for (auto& each : *released)
+                if (each.address == address) now = std::move(each);
+            if (auto after = at_step(seen.boards, call, Side::after, BoardStep::unbind, now); !after) return std::move(after).error();
+        }
+        if (now.interfaces.empty())
+            return Error{.code = Code::unavailable, .what = address + " makes no network interface with driver " + (now.driver.empty() ? "none" : now.driver) + " yet"};
+        const bool as_modelled = std::find(now.interfaces.begin(), now.interfaces.end(), name) != now.interfaces.end();
+        interfaces[name] = as_modelled ? name : now.interfaces.front();
+    }
+    return interfaces;
+}
+
 template <class Work, class Done> void Devices::submit(Work work, Done done) {
     deps_.lanes.submit(
         lane_name,
@@ -319,17 +344,27 @@ void Devices::lend(const Request& request, std::function<void(Answer)> done) {
                 const bool known = std::any_of(set.devices.begin(), set.devices.end(), [&](const PciClaim& claim) { return claim.address == address; });
                 if (!known && !address.empty()) set.devices.push_back({.address = address});
             }
-    if (set.devices.empty()) return answer(std::move(done), {.lent = std::move(lent)});
+    // A container's interfaces are the host's, moved: their devices must have the host's driver, not the guests'.
+    std::map<std::string, std::string> behind;  // interface as the model calls it -> its device
+    for (const auto& grant : reserved.grants) {
+        const auto& bundle = table_.IoBundleList[grant.index];
+        if (grant.handover == Handover::interface && hardware_.find(bundle.PciLong) != nullptr) behind[bundle.Ifname] = bundle.PciLong;
+    }
+    if (set.devices.empty() && behind.empty()) return answer(std::move(done), {.lent = std::move(lent)});
     struct Done {
         Status status;
         BoardAdjustment adjustment;
         Seen seen;
+        std::map<std::string, std::string> interfaces = {};  // as the model calls them -> as they are called now
     };
     BoardDomain domain{.id = DomainId{app.to_string()}, .name = config.DisplayName};
     submit(
-        [set, domain](Runtimes& runtimes, const CallContext& call) mutable -> Done {
+        [set, domain, behind](Runtimes& runtimes, const CallContext& call) mutable -> Done {
             auto seen = look(runtimes, call);
             const auto assigner = runtimes.assigner();
+            auto interfaces = to_host(assigner, seen, call, behind);
+            if (!interfaces) return {.status = std::move(interfaces).error(), .adjustment = {}, .seen = look(runtimes, call)};
+            if (set.devices.empty()) return {.status = {}, .adjustment = {}, .seen = look(runtimes, call), .interfaces = std::move(*interfaces)};
             if (!assigner.pci) return {.status = Error{.code = Code::unavailable, .what = assigner.why_not}, .adjustment = {}, .seen = std::move(seen)};
             Status status;
             for (const auto& claim : set.devices) {
@@ -355,7 +390,7 @@ void Devices::lend(const Request& request, std::function<void(Answer)> done) {
                 all.vmm_args.insert(all.vmm_args.end(), adjustment->vmm_args.begin(), adjustment->vmm_args.end());
                 all.notes.insert(all.notes.end(), adjustment->notes.begin(), adjustment->notes.end());
             }
-            return {.status = {}, .adjustment = std::move(all), .seen = look(runtimes, call)};
+            return {.status = {}, .adjustment = std::move(all), .seen = look(runtimes, call), .interfaces = std::move(*interfaces)};
         },
         [this, app, set, lent = std::move(lent), done = std::move(done)](Done worked) mutable {
             hardware_ = std::move(worked.seen.hardware);
@@ -364,6 +399,9 @@ void Devices::lend(const Request& request, std::function<void(Answer)> done) {
             if (worked.status) {
                 lent.vmm_args = std::move(worked.adjustment.vmm_args);
                 lent.notes = std::move(worked.adjustment.notes);
+                for (auto& adapter : lent.adapters)
+                    if (const auto now = worked.interfaces.find(adapter.address); adapter.kind == AdapterKind::interface && now != worked.interfaces.end())
+                        adapter.address = now->second;
                 complain(addresses, "");
                 recompute();
                 done({.lent = std::move(lent)});

@@ -72,6 +72,8 @@ private:
         std::vector<std::shared_ptr<Board>> boards;
     };
     static Seen look(Runtimes& runtimes, const CallContext& call);
+    static Result<std::map<std::string, std::string>> to_host(const Assigner& assigner, const Seen& seen, const CallContext& call,
+                                                              const std::map<std::string, std::string>& behind);
     void refresh();
     void recompute();
     void start_transfer();

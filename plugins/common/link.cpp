@@ -198,6 +198,63 @@ Status Rtnetlink::set_up(int index) {
     return ask(message.finish());
 }
 
+Status Rtnetlink::hand_over(int index, const std::string& name, int network) {
+    if (auto down = set_down(index); !down) return down;
+    Message message(RTM_NEWLINK, 0);
+    message.append(link_head(index, false)).number(IFLA_NET_NS_FD, network).text(IFLA_IFNAME, name);
+    return ask(message.finish());
+}
+
+Status Rtnetlink::rename(int index, const std::string& name) {
+    if (auto down = set_down(index); !down) return down;
+    Message message(RTM_NEWLINK, 0);
+    message.append(link_head(index, false)).text(IFLA_IFNAME, name);
+    return ask(message.finish());
+}
+
+Status Rtnetlink::set_alias(int index, const std::string& alias) {
+    Message message(RTM_NEWLINK, 0);
+    message.append(link_head(index, false)).attribute(IFLA_IFALIAS, alias);
+    return ask(message.finish());
+}
+
+Result<int> Rtnetlink::with_alias(const std::string& alias) {
+    struct Names {
+        struct if_nameindex* all = ::if_nameindex();
+        Names() = default;
+        Names(const Names&) = delete;
+        Names& operator=(const Names&) = delete;
+        ~Names() {
+            if (all != nullptr) ::if_freenameindex(all);
+        }
+    } const names;
+    for (const auto* each = names.all; each != nullptr && each->if_index != 0; ++each) {
+        Message question(RTM_GETLINK, 0);
+        question.append(link_head(static_cast<int>(each->if_index), false));
+        std::string answer;
+        if (!ask(question.finish(), &answer) || answer.size() < sizeof(ifinfomsg)) continue;
+        std::string_view rest = std::string_view(answer).substr(sizeof(ifinfomsg));
+        while (rest.size() >= sizeof(rtattr)) {
+            rtattr head{};
+            std::memcpy(&head, rest.data(), sizeof head);
+            if (head.rta_len < sizeof head || head.rta_len > rest.size()) break;
+            auto value = rest.substr(sizeof head, head.rta_len - sizeof head);
+            value = value.substr(0, value.find('\0'));
+            if (head.rta_type == IFLA_IFALIAS && value == alias) return static_cast<int>(each->if_index);
+            rest.remove_prefix(std::min<std::size_t>((head.rta_len + 3U) & ~3U, rest.size()));
+        }
+    }
+    return Error{.code = Code::not_found, .what = "no interface has the alias '" + alias + "'"};
+}
+
+Status Rtnetlink::set_down(int index) {
+    Message message(RTM_NEWLINK, 0);
+    auto head = link_head(index, false);
+    head.ifi_change = IFF_UP;
+    message.append(head);
+    return ask(message.finish());
+}
+
 Status Rtnetlink::set_mtu(int index, std::uint32_t mtu) {
     Message message(RTM_NEWLINK, 0);
     message.append(link_head(index, false)).number(IFLA_MTU, mtu);

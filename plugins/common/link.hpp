@@ -34,6 +34,14 @@ public:
     /// The interface's number; not_found.
     Result<int> index_of(const std::string& name);
     Status set_up(int index);
+    /// The interface is in the network namespace, down, and called `name` there. already_exists: another one is called so.
+    Status hand_over(int index, const std::string& name, int network);
+    /// Its name is another one; it is down.
+    Status rename(int index, const std::string& name);
+    /// A text that it carries with it wherever it goes; empty: none.
+    Status set_alias(int index, const std::string& alias);
+    /// The number of the interface with this alias; not_found.
+    Result<int> with_alias(const std::string& alias);
     Status set_mtu(int index, std::uint32_t mtu);
     /// IPv4, host order. Replaces the same one.
     Status add_address(int index, std::uint32_t address, std::uint8_t prefix);
@@ -43,6 +51,7 @@ public:
 
 private:
     explicit Rtnetlink(UniqueFd socket) : socket_(std::move(socket)) {}
+    Status set_down(int index);
     Status ask(std::string& message, std::string* answer = nullptr);
 
     UniqueFd socket_;

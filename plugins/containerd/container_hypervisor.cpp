@@ -88,6 +88,7 @@ void ContainerHypervisor::adopt() {
         if (!found || !found->record || !found->task || found->task->state == TaskState::stopped) continue;
         sessions_.clear_leftovers(name, found->directory.get(), limit.within(look_max));
         auto attached = deps_.network->attach(DomainId{name}, found->directory.get(), found->task->pid, found->record->spec.vifs);
+        if (has_interfaces(found->record->spec.adapters)) deps_.interfaces->hold(DomainId{name}, found->task->pid);
         if (!attached) host_.log(LogLevel::warn, "container.not_adopted", {{"domain", name}, {"error", attached.error().what}});
     }
 }
@@ -114,7 +115,8 @@ Result<Description> ContainerHypervisor::describe(const CallContext&) {
                             .disk_formats = {DiskFormat::container, DiskFormat::raw, DiskFormat::qcow, DiskFormat::qcow2, DiskFormat::vhd, DiskFormat::vmdk,
                                              DiskFormat::ova, DiskFormat::vhdx, DiskFormat::iso},
                             .config_schema = settings_schema()};
-    description.capabilities = {.cpu_pinning = true, .console_log = true, .stop_ask = true, .exit_status = true, .memory_limit = true};
+    description.capabilities = {.cpu_pinning = true, .console_log = true, .stop_ask = true, .exit_status = true, .memory_limit = true,
+                                .serial = true, .interfaces = true};
     description.limits = {.calls_in_flight_max = calls_in_flight,
                           .domains_max = domains_max,
                           .vcpus_max = vcpus_max,
@@ -396,7 +398,10 @@ Result<DomainInfo> ContainerHypervisor::build(const DomainSpec& spec, int direct
         if (!file || ::fchmod(file.get(), 0644) != 0) return plugins::file_error(resolv_conf_file);
         resolv = path + "/" + resolv_conf_file;
     }
-    auto oci_spec = runtime_spec({.domain = spec, .image = *image, .user = std::move(*user), .resolv_conf = resolv, .cgroup_parent = settings_.cgroup_parent});
+    auto devices = device_nodes(spec.adapters);
+    if (!devices) return std::move(devices).error();
+    auto oci_spec = runtime_spec({.domain = spec, .image = *image, .user = std::move(*user), .resolv_conf = resolv, .cgroup_parent = settings_.cgroup_parent,
+                                  .devices = std::move(*devices)});
     if (!oci_spec) return std::move(oci_spec).error();
     auto text = spec_text(*oci_spec);
     if (!text) return std::move(text).error();
@@ -411,6 +416,8 @@ Result<DomainInfo> ContainerHypervisor::build(const DomainSpec& spec, int direct
     auto task = deps_.containerd->create_task(spec.id.value, output, runtime_of(settings_), limit);
     if (!task) return as_precondition(std::move(task).error());
     if (auto attached = deps_.network->attach(spec.id, directory, task->pid, spec.vifs); !attached) return as_precondition(std::move(attached).error());
+    if (has_interfaces(spec.adapters))
+        if (auto moved = deps_.interfaces->move_in(spec.id, task->pid, spec.adapters); !moved) return std::move(moved).error();
     return look(spec.id, limit);
 }
 
@@ -486,6 +493,8 @@ Status ContainerHypervisor::clear(const DomainId& id, const Limit& limit) {
     auto found = find(id, limit);
     if (!found) return std::move(found).error();
     if (!found->task && found->task.error().code != Code::not_found) return Error{.code = Code::unavailable, .what = found->task.error().what};
+    const bool interfaces = found->record && has_interfaces(found->record->spec.adapters);
+    if (interfaces && found->task && found->task->state != TaskState::stopped) deps_.interfaces->hold(id, found->task->pid);
     if (found->task) {
         if (found->task->state != TaskState::created)
             if (auto ended = end_task(id, limit); !ended) return ended;
@@ -500,6 +509,8 @@ Status ContainerHypervisor::clear(const DomainId& id, const Limit& limit) {
         auto removed = deps_.containerd->delete_container(id.value, limit);
         if (!removed && removed.error().code != Code::not_found) return removed;
     }
+    if (interfaces)
+        if (auto back = deps_.interfaces->give_back(id, found->record->spec.adapters); !back) return back;
     if (auto detached = deps_.network->detach(id, found->record ? found->record->spec.vifs : std::vector<Vif>{}); !detached) return detached;
     if (found->record) {
         cgroups_.remove(found->record->cgroup);

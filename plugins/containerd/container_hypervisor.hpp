@@ -10,21 +10,24 @@
 #include "containerd/cgroup.hpp"
 #include "containerd/containerd_api.hpp"
 #include "containerd/exec.hpp"
+#include "containerd/host_interfaces.hpp"
 #include "containerd/network.hpp"
 #include "containerd/records.hpp"
+#include "eve/cpus.hpp"
 #include "eve/exec.hpp"
 #include "eve/hypervisor.hpp"
 #include "common/unique_fd.hpp"
 
 namespace eve::containerd {
 
-/// hypervisor/1 and exec/1 for containers.
-class ContainerHypervisor final : public Hypervisor, public Exec {
+/// hypervisor/1, exec/1 and cpus/1 for containers.
+class ContainerHypervisor final : public Hypervisor, public Exec, public Cpus {
 public:
     /// The world as this class meets it.
     struct Deps {
         std::unique_ptr<ContainerdApi> containerd;
         std::unique_ptr<ContainerNetwork> network;
+        std::unique_ptr<HostInterfaces> interfaces;
     };
     /// An instance on the directories of `host`, which outlives it.
     static Result<std::unique_ptr<ContainerHypervisor>> open(HostServices& host, Settings settings, Deps deps);
@@ -43,6 +46,7 @@ public:
     Result<std::vector<DomainInfo>> list(const CallContext& call) override;
     Result<Stats> stats(const CallContext& call) override;
     Result<ExecStarted> exec(const CallContext& call, const ExecRequest& request) override;
+    Status confine(const CallContext& call, const CpuConfinement& confinement) override;
 
 private:
     ContainerHypervisor(HostServices& host, Settings settings, Deps deps, UniqueFd domains);

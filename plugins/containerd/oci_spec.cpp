@@ -16,7 +16,7 @@ BOOST_DESCRIBE_STRUCT(ContainerUser, (), (uid, gid, additionalGids))
 namespace eve::containerd {
 
 namespace oci {
-BOOST_DESCRIBE_STRUCT(CapabilitySets, (), (bounding, effective, permitted))
+BOOST_DESCRIBE_STRUCT(CapabilitySets, (), (bounding, effective, inheritable, permitted, ambient))
 BOOST_DESCRIBE_STRUCT(Rlimit, (), (type, hard, soft))
 BOOST_DESCRIBE_STRUCT(Process, (), (terminal, user, args, env, cwd, capabilities, rlimits, noNewPrivileges))
 BOOST_DESCRIBE_STRUCT(Root, (), (path, readonly))
@@ -25,8 +25,9 @@ BOOST_DESCRIBE_STRUCT(DeviceRule, (), (allow, type, major, minor, access))
 BOOST_DESCRIBE_STRUCT(Memory, (), (limit))
 BOOST_DESCRIBE_STRUCT(Cpu, (), (quota, period, cpus))
 BOOST_DESCRIBE_STRUCT(Resources, (), (devices, memory, cpu))
+BOOST_DESCRIBE_STRUCT(Device, (), (path, type, major, minor, fileMode))
 BOOST_DESCRIBE_STRUCT(Namespace, (), (type, path))
-BOOST_DESCRIBE_STRUCT(Linux, (), (resources, cgroupsPath, namespaces, maskedPaths, readonlyPaths))
+BOOST_DESCRIBE_STRUCT(Linux, (), (devices, resources, cgroupsPath, namespaces, maskedPaths, readonlyPaths))
 BOOST_DESCRIBE_STRUCT(Spec, (), (ociVersion, process, root, hostname, mounts, platform))
 }  // namespace oci
 
@@ -78,6 +79,13 @@ std::string cpu_list(const std::vector<std::uint32_t>& cpus) {
     return list;
 }
 
+/// A container with an interface of the host looks after it by itself, whatever user it runs as.
+void allow_network(oci::CapabilitySets& capabilities) {
+    for (const auto* name : {"CAP_NET_ADMIN", "CAP_NET_RAW"})
+        for (auto* set : {&capabilities.bounding, &capabilities.effective, &capabilities.inheritable, &capabilities.permitted, &capabilities.ambient})
+            if (std::find(set->begin(), set->end(), name) == set->end()) set->emplace_back(name);
+}
+
 /// Where EVE lets a container find its volumes: by number, by name, and where the user wants them.
 void add_volumes(const DomainSpec& domain, std::vector<oci::Mount>& mounts) {
     const auto* root = root_disk(domain);
@@ -115,6 +123,12 @@ Result<oci::Spec> runtime_spec(const SpecInputs& in) {
     resources.cpu = {.quota = cpu_period * in.domain.vcpus, .period = cpu_period, .cpus = cpu_list(in.domain.cpus)};
     spec.platform->cgroupsPath = cgroup_path(in.cgroup_parent, in.domain);
     spec.hostname = in.domain.id.value;
+
+    spec.platform->devices = in.devices;
+    for (const auto& device : in.devices)
+        resources.devices.push_back({.allow = true, .type = device.type, .major = device.major, .minor = device.minor, .access = "rwm"});
+    if (std::any_of(in.domain.adapters.begin(), in.domain.adapters.end(), [](const Adapter& each) { return each.kind == AdapterKind::interface; }))
+        allow_network(spec.process.capabilities);
 
     add_volumes(in.domain, spec.mounts);
 

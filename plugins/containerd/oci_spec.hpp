@@ -24,7 +24,9 @@ using User = plugins::ContainerUser;
 struct CapabilitySets {
     std::vector<std::string> bounding;
     std::vector<std::string> effective;
+    std::vector<std::string> inheritable;
     std::vector<std::string> permitted;
+    std::vector<std::string> ambient;
     friend bool operator==(const CapabilitySets&, const CapabilitySets&) = default;
 };
 struct Rlimit {
@@ -80,12 +82,21 @@ struct Resources {
     Cpu cpu;
     friend bool operator==(const Resources&, const Resources&) = default;
 };
+struct Device {
+    std::string path;
+    std::string type;
+    std::optional<std::int64_t> major;
+    std::optional<std::int64_t> minor;
+    std::uint32_t fileMode = 0;
+    friend bool operator==(const Device&, const Device&) = default;
+};
 struct Namespace {
     std::string type;
     std::string path;
     friend bool operator==(const Namespace&, const Namespace&) = default;
 };
 struct Linux {
+    std::vector<Device> devices;
     Resources resources;
     std::string cgroupsPath;
     std::vector<Namespace> namespaces;
@@ -112,6 +123,7 @@ struct SpecInputs {
     oci::User user;             ///< the image's, found in its root file system
     std::string resolv_conf;    ///< of the host, bound over the container's; empty: the image's own stays
     std::string cgroup_parent;  ///< "/eve-user-apps"
+    std::vector<oci::Device> devices;  ///< nodes of the host's devices that it gets
 };
 
 /// The specification, made in EVE's order: containerd's defaults, then the image, the domain's resources, its volumes, its variables.

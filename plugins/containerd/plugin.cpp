@@ -11,7 +11,10 @@ Result<std::unique_ptr<ContainerHypervisor>> ContainerHypervisor::open(HostServi
         host.log(LogLevel::warn, "container.network", {{"domain", id.value}, {"error", error.what}});
     };
     Deps deps{.containerd = connect(settings->socket, settings->containers),
-              .network = linux_network(std::move(trouble), static_cast<off_t>(settings->console_log_max.n))};
+              .network = linux_network(std::move(trouble), static_cast<off_t>(settings->console_log_max.n)),
+              .interfaces = linux_host_interfaces([&host](const DomainId& id, const std::string& interface) {
+                  host.log(LogLevel::error, "container.interface_lost", {{"domain", id.value}, {"interface", interface}});
+              })};
     return open(host, std::move(*settings), std::move(deps));
 }
 

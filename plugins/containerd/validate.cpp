@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "containerd/caretaker.hpp"
+#include "containerd/host_interfaces.hpp"
 #include "containerd/oci_spec.hpp"
 #include "common/rootfs.hpp"
 
@@ -53,6 +55,25 @@ void check_vifs(const DomainSpec& spec, Problems& problems) {
     }
 }
 
+void check_adapters(const DomainSpec& spec, Problems& problems) {
+    std::set<std::string> names{"lo"};
+    for (std::size_t at = 0; at < spec.vifs.size(); ++at) names.insert(inner_interface(at));
+    for (std::size_t at = 0; at < spec.adapters.size(); ++at) {
+        const auto& adapter = spec.adapters[at];
+        const auto field = ".adapters[" + std::to_string(at) + "]";
+        if (adapter.kind == AdapterKind::interface) {
+            if (!valid_interface_name(adapter.name)) problems.add(field + ".name", "no interface can be called '" + adapter.name + "'");
+            else if (!names.insert(adapter.name).second)
+                problems.add(field + ".name", "the container has another interface " + adapter.name, "give the adapter another logical label");
+            if (!valid_interface_name(adapter.address)) problems.add(field + ".address", "no interface can be called '" + adapter.address + "'");
+        } else if (adapter.kind == AdapterKind::serial) {
+            if (!absolute(adapter.address)) problems.add(field + ".address", "the path is not absolute");
+        } else {
+            problems.add(field + ".kind", "a container takes network interfaces and serial ports of the host, no other devices");
+        }
+    }
+}
+
 }  // namespace
 
 bool valid_name(std::string_view name) {
@@ -88,7 +109,7 @@ std::vector<Problem> problems_of(const DomainSpec& spec) {
     problems.refuse(spec.oem_license, ".oem_license", "firmware tables");
     problems.refuse(spec.virtual_tpm, ".virtual_tpm", "virtual TPM");
     problems.refuse(spec.vnc.enabled, ".vnc", "screen");
-    if (!spec.adapters.empty()) problems.add(".adapters", "devices are not given to containers here");
+    check_adapters(spec, problems);
     if (!spec.vmm_args.empty()) problems.add(".vmm_args", "a container has no virtual machine monitor");
     if (spec.cpus_pinned && spec.cpus.empty()) problems.add(".cpus", "CPUs of its own are asked for, and none are named");
     plugins::add_container_problems(spec, problems.all_);

@@ -325,6 +325,59 @@ TEST_P(ContainerLifecycle, ItsNetworkHasTheAddressThatTheBridgesServerGives) {
     shell("kill $(cat " + dir_.path("dnsmasq.pid") + "); ip link del bn1; ip link set lo down");
 }
 
+TEST_P(ContainerLifecycle, AnInterfaceOfTheHostIsInTheContainerUnderItsLabelAndComesBack) {
+    ASSERT_EQ(shell("ip link add evt1 address 02:00:00:00:00:77 type veth peer name evt2; ip link set evt1 up").code, 0);
+    const auto at_home = [] { return shell("ip -o link show evt1 2>&1").output; };
+    auto spec = app("ip link show uplink; ip addr add 10.99.0.1/24 dev uplink && echo configured; echo done; exec sleep 100", R"(,"User":"web")");
+    spec.adapters = {{.kind = AdapterKind::interface, .name = "uplink", .address = "evt1", .network = true}};
+    run(spec);
+    ASSERT_TRUE(says("done")) << text_of(log_);
+    EXPECT_THAT(text_of(log_), HasSubstr("02:00:00:00:00:77"));
+    EXPECT_THAT(text_of(log_), HasSubstr("configured")) << "though its user is not root";
+    EXPECT_THAT(at_home(), HasSubstr("does not exist"));
+    must(hypervisor().destroy(limit(), {app_id}, DestroyMode::purge));
+    EXPECT_THAT(at_home(), HasSubstr("02:00:00:00:00:77"));
+    EXPECT_THAT(at_home(), Not(HasSubstr("alias")));
+    // The plugin's host is killed while the container runs, and the container ends by itself afterwards.
+    spec.disks[0].path = app("while ! [ -e /tmp/end ]; do sleep 0.1; done; exit 3").disks[0].path;
+    spec.revision = 2;
+    run(spec);
+    EXPECT_THAT(at_home(), HasSubstr("does not exist"));
+    ::kill(static_cast<pid_t>(node_->plugin->host_pid()), SIGKILL);
+    ASSERT_TRUE(node_->changes.wait_for_returns(1));
+    EXPECT_EQ(look().state, DomainState::running);
+    std::ofstream(dir_.path("image/rootfs/tmp/end")) << "";
+    EXPECT_EQ(ended().exit->code, 3);
+    EXPECT_THAT(at_home(), HasSubstr("does not exist")) << "until the domain is destroyed";
+    must(hypervisor().destroy(limit(), {app_id}, DestroyMode::purge));
+    EXPECT_THAT(at_home(), HasSubstr("02:00:00:00:00:77"));
+    // One that is not there is named before anything of the container is left.
+    spec.adapters[0].address = "evt9";
+    spec.revision = 3;
+    const auto refused = hypervisor().create(limit(), spec);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::failed_precondition) << refused.error().what;
+    EXPECT_EQ(refused.error().field, ".adapters[0]");
+    shell("ip link del evt1");
+}
+
+TEST_P(ContainerLifecycle, ItRunsOnTheCpusThatItIsToldAlsoLater) {
+    auto& cpus = *node_->cpus;
+    auto spec = app("while :; do grep Cpus_allowed_list /proc/self/status; sleep 0.2; done");
+    const auto all = shell("nproc --all").output;
+    if (std::stoi(all) < 2) GTEST_SKIP() << "the machine has one CPU";
+    spec.cpus = {1};
+    run(spec);
+    EXPECT_TRUE(says("Cpus_allowed_list:\t1\n")) << text_of(log_);
+    auto told = cpus.confine(limit(), {.domain = {app_id}, .cpus = {0}});
+    ASSERT_TRUE(told) << told.error().what;
+    EXPECT_TRUE(says("Cpus_allowed_list:\t0\n")) << text_of(log_);
+    ASSERT_TRUE(cpus.confine(limit(), {.domain = {app_id}, .cpus = {}}));
+    EXPECT_TRUE(says("Cpus_allowed_list:\t0-" + std::to_string(std::stoi(all) - 1) + "\n")) << text_of(log_);
+    EXPECT_EQ(cpus.confine(limit(), {.domain = {app_id}, .cpus = {4000}}).error().code, Code::invalid_argument);
+    EXPECT_EQ(cpus.confine(limit(), {.domain = {"6ba7b810-9dad-11d1-80b4-00c04fd430c9"}, .cpus = {0}}).error().code, Code::not_found);
+}
+
 TEST_P(ContainerLifecycle, WithoutABridgeNothingIsMade) {
     auto spec = app("sleep 100");
     spec.vifs = {{.name = "nbu1x1", .bridge = "nowhere", .mac = "02:16:3e:00:77:01"}};

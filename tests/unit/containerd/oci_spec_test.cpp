@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "containerd/cgroup.hpp"
+#include "containerd/host_interfaces.hpp"
 #include "containerd/oci_spec.hpp"
 #include "common/rootfs.hpp"
 #include "containerd/validate.hpp"
@@ -117,6 +118,27 @@ TEST(ImageConfiguration, SignalsHaveNamesAndNumbers) {
     for (const auto* bad : {"0", "65", "SIGNOTHING", "SIGRTMIN+99", "-1", "SIG"}) EXPECT_FALSE(signal_number(bad)) << bad;
 }
 
+TEST(OciSpec, Defect28_DevicesOfTheHostAreAllowedByNumberAndAnInterfaceBringsTheRightToUseIt) {
+    auto domain = app();
+    domain.adapters = {{.kind = AdapterKind::serial, .name = "com1", .address = "/dev/null"}, {.kind = AdapterKind::interface, .name = "uplink", .address = "eth1"}};
+    auto nodes = device_nodes(domain.adapters);
+    ASSERT_TRUE(nodes) << nodes.error().what;
+    ASSERT_EQ(nodes->size(), 1U);
+    EXPECT_EQ(nodes->front().major, 1);
+    EXPECT_EQ(nodes->front().minor, 3);
+    const auto spec = runtime_spec({.domain = domain, .image = {.Entrypoint = {"/app"}}, .user = {}, .resolv_conf = {}, .cgroup_parent = "/eve", .devices = *nodes});
+    ASSERT_TRUE(spec);
+    EXPECT_EQ(spec->platform->devices, *nodes);
+    EXPECT_EQ(spec->platform->resources.devices.back(), (oci::DeviceRule{.allow = true, .type = "c", .major = 1, .minor = 3, .access = "rwm"}));
+    for (const auto* set : {&spec->process.capabilities.effective, &spec->process.capabilities.ambient, &spec->process.capabilities.inheritable})
+        EXPECT_THAT(*set, ::testing::Contains("CAP_NET_ADMIN"));
+    domain.adapters[0].address = "/dev/there-is-no-such-port";
+    EXPECT_EQ(device_nodes(domain.adapters).error().field, ".adapters[0].address");
+    domain.adapters.clear();
+    EXPECT_THAT(runtime_spec({.domain = domain, .image = {.Entrypoint = {"/app"}}, .user = {}, .resolv_conf = {}, .cgroup_parent = "/eve"})->process.capabilities.bounding,
+                ::testing::Not(::testing::Contains("CAP_NET_ADMIN")));
+}
+
 TEST(ImageUser, IsFoundAsContainerdFindsIt) {
     const std::string passwd = "root:x:0:0::/:/bin/sh\nweb:x:1000:100::/www:/bin/sh\nbroken:x\n";
     const std::string group = "root:x:0:\nstaff:x:50:other,web\nwheel:x:60:web\n";
@@ -183,7 +205,17 @@ TEST(Validate, ATypicalAppIsTakenAndEveryFaultHasItsField) {
     EXPECT_EQ(field_of([](auto& s) { s.disks[2].name = "settings"; }), ".disks[2].name");
     EXPECT_EQ(field_of([](auto& s) { s.vifs = {{.name = "nbu1x1", .bridge = "", .mac = "02:16:3e:00:00:01"}}; }), ".vifs[0].bridge");
     EXPECT_EQ(field_of([](auto& s) { s.kernel = "/k"; }), ".kernel");
-    EXPECT_EQ(field_of([](auto& s) { s.adapters.push_back({.kind = AdapterKind::serial}); }), ".adapters");
+    EXPECT_EQ(field_of([](auto& s) { s.adapters.push_back({.kind = AdapterKind::pci, .address = "0000:03:00.0"}); }), ".adapters[0].kind");
+    EXPECT_EQ(field_of([](auto& s) { s.adapters.push_back({.kind = AdapterKind::serial, .address = "ttyS0"}); }), ".adapters[0].address");
+    EXPECT_EQ(field_of([](auto& s) { s.adapters.push_back({.kind = AdapterKind::interface, .name = "a/b", .address = "eth1"}); }), ".adapters[0].name");
+    EXPECT_EQ(field_of([](auto& s) {
+                  s.vifs = {{.name = "nbu1x1", .bridge = "bn1", .mac = "02:16:3e:00:00:01"}};
+                  s.adapters.push_back({.kind = AdapterKind::interface, .name = "eth0", .address = "eth1"});
+              }),
+              ".adapters[0].name")
+        << "the container's own first one";
+    EXPECT_EQ(field_of([](auto& s) { s.adapters.push_back({.kind = AdapterKind::interface, .name = "uplink", .address = "a name that is too long"}); }),
+              ".adapters[0].address");
     EXPECT_EQ(field_of([](auto& s) { s.env = {{"A=B", ""}}; }), ".env");
     EXPECT_EQ(field_of([](auto& s) { s.files = {{.path = "etc/x"}}; }), ".files[0].path");
     EXPECT_EQ(field_of([](auto& s) { s.files = {{.path = "/etc/x", .content = {"!"}}}; }), ".files[0].content");

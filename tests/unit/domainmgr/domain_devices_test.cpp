@@ -189,6 +189,28 @@ TEST_F(DomainDevicesTest, S34_ASecondAppWaitsAndStartsWhenTheFirstHasStopped) {
     EXPECT_EQ(bundle("disk1").UsedByUUID.to_string(), app_uuid(2));
 }
 
+TEST_F(DomainDevicesTest, Defect3_OfManyAppsThatAskAtOnceOneGetsTheDeviceAndNobodyElse) {
+    start_node();
+    constexpr unsigned apps = 8;
+    for (unsigned n = 1; n <= apps; ++n) want(config_with(n, "disk1"));
+    const auto holders = [&] {
+        unsigned count = 0;
+        for (unsigned n = 1; n <= apps; ++n)
+            if (const auto* has = spec(n); has != nullptr && !has->adapters.empty()) ++count;
+        return count;
+    };
+    for (unsigned gone = 1; gone <= apps; ++gone) {
+        ASSERT_TRUE(loop.run_until([&] { return holders() == 1; }, 2min)) << gone;
+        loop.run_for(5s);
+        ASSERT_EQ(holders(), 1U);
+        const auto owner = bundle("disk1").UsedByUUID.to_string();
+        ASSERT_NE(runtimes.hypervisor->find(DomainId{owner}), nullptr) << "the table names who has it";
+        (void)node.configs->unpublish(owner);
+        ASSERT_TRUE(loop.run_until([&] { return statuses->get(owner) == nullptr; }, 5min));
+    }
+    EXPECT_TRUE(bundle("disk1").UsedByUUID.is_nil());
+}
+
 TEST_F(DomainDevicesTest, S40_ABindThatFailsIsReportedAndNothingIsLeftReserved) {
     sysfs.binds_instead[nvme] = "nvme";
     start_node();
@@ -326,6 +348,30 @@ TEST_F(DomainDevicesTest, S42_AUsbDeviceFollowsItsAppThroughPluggingFailuresAndT
     (void)node.configs->unpublish(app_uuid(1));
     ASSERT_TRUE(loop.run_until([&] { return statuses->get(app_uuid(1)) == nullptr; }, 5min));
     EXPECT_TRUE(bundle("stick").UsedByUUID.is_nil());
+}
+
+TEST_F(DomainDevicesTest, AContainersInterfaceHasTheHostsDriverWhileItIsInTheContainer) {
+    auto& description = runtimes.hypervisor->description;
+    description.modes.push_back(VirtualizationMode::container);
+    description.capabilities.interfaces = true;
+    sysfs.set_interface_name(nic, "enp4s0");  // as the kernel calls it when its driver takes it anew
+    model.AdapterList[1].Logicallabel = "uplink";
+    start_node();
+    EXPECT_EQ(sysfs.driver_of(nic), "vfio-pci") << "held for guests";
+    auto config = config_with(1, "uplink");
+    config.VirtualizationMode = types::VmMode::NOHYPER;
+    config.DiskConfigList[0].Format = types::Format::CONTAINER;
+    want(config);
+    ASSERT_TRUE(until(1, SwState::RUNNING)) << status(1).Error;
+    ASSERT_EQ(spec(1)->adapters.size(), 1U);
+    EXPECT_EQ(spec(1)->adapters[0], (Adapter{.kind = AdapterKind::interface, .name = "uplink", .address = "enp4s0", .network = true}));
+    EXPECT_EQ(sysfs.driver_of(nic), "e1000e");
+    loop.run_for(2min);
+    EXPECT_EQ(sysfs.driver_of(nic), "e1000e") << "not taken from the container";
+    (void)node.configs->unpublish(app_uuid(1));
+    ASSERT_TRUE(loop.run_until([&] { return statuses->get(app_uuid(1)) == nullptr; }, 5min));
+    loop.run_for(5s);
+    EXPECT_EQ(sysfs.driver_of(nic), "vfio-pci") << "held for the next guest";
 }
 
 TEST_F(DomainDevicesTest, WithoutAnyoneWhoAssignsDevicesTheReasonIsSaid) {
