@@ -26,6 +26,7 @@ class Contract : public ::testing::TestWithParam<Isolation> {
 protected:
     void SetUp() override {
         if (!reopen()) return;
+        if (!opened_->client) GTEST_SKIP() << "it does not serve hypervisor/1";
         const auto report = client().probe(call_);
         ASSERT_TRUE(report) << report.error().what;
         if (report->verdict != ProbeVerdict::supported) GTEST_SKIP() << "the plugin does not support this machine: " << report->reason;

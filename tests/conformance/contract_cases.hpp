@@ -16,6 +16,7 @@ struct Subject {
     std::string plugin_host;
     std::string keeper;
     std::string cgroup_parent;
+    std::string device;  ///< a PCI device that may be taken from the host for a while, or empty
 };
 Subject& subject();
 

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -23,11 +24,13 @@ namespace {
 
 constexpr int case_limit_ms = 180'000;
 constexpr std::string_view usage =
-    "eve-plugin-check FILE.so [--config JSON] [--spec FILE.json] [--cgroup NAME] [--case NAME]\n\n"
-    "Holds a plugin to the contract of eve/hypervisor.hpp, in process and isolated, a process for each case.\n"
+    "eve-plugin-check FILE.so [--config JSON] [--spec FILE.json] [--cgroup NAME] [--device ADDRESS] [--case NAME]\n\n"
+    "Holds a plugin to the contracts of eve/hypervisor.hpp, pci.hpp and board.hpp, as far as it serves them, in process and isolated, a process\n"
+    "for each case.\n"
     "  --config JSON  the plugin's own configuration\n"
     "  --spec FILE    a domain that it can run, as JSON of eve::DomainSpec; default: 64 MiB, 1 CPU, no disk, mode hvm\n"
     "  --cgroup NAME  let guests have cgroups below NAME\n"
+    "  --device ADDR  a PCI device that may be taken from the host and given back (pci/1)\n"
     "  --case NAME    only cases with NAME in their names, in this process (for a debugger)\n";
 
 DomainSpec default_spec() {
@@ -68,13 +71,31 @@ Outcome run_case(const std::string& name, int argc, char** argv) {
     return WEXITSTATUS(status) == 0 ? Outcome::passed : WEXITSTATUS(status) == 77 ? Outcome::skipped : Outcome::failed;
 }
 
+/// The prefixes of the suites for what the plugin serves; an error: it could not be opened.
+Result<std::vector<std::string>> suites() {
+    const ScratchDir dir;
+    const OpenPlugin opened(dir, subject().file, subject().config, Isolation::process, subject().cgroup_parent, subject().keeper, subject().plugin_host);
+    if (!opened.plugin) return opened.error.value_or(Error{.code = Code::internal, .what = "not opened"});
+    std::vector<std::string> served;
+    for (const auto& [interface, prefix] : {std::pair("hypervisor/1", "Hypervisor1/"), std::pair("pci/1", "Pci1/"), std::pair("board/1", "Board1/")})
+        if (serves(opened.plugin->identity(), interface)) served.emplace_back(prefix);
+    return served;
+}
+
 int run_all(int argc, char** argv) {
+    const auto served = suites();
+    if (!served || served->empty()) {
+        std::fprintf(stderr, "%s: %s\n", subject().file.c_str(), served ? "it serves nothing that is checked here" : served.error().what.c_str());
+        return 2;
+    }
     unsigned passed = 0;
     unsigned skipped = 0;
     std::vector<std::string> failed;
     const auto& all = *::testing::UnitTest::GetInstance();
     for (int s = 0; s < all.total_test_suite_count(); ++s) {
         const auto& suite = *all.GetTestSuite(s);
+        const std::string_view name_of_suite = suite.name();
+        if (std::none_of(served->begin(), served->end(), [&](const auto& prefix) { return name_of_suite.starts_with(prefix); })) continue;
         for (int t = 0; t < suite.total_test_count(); ++t) {
             const auto name = std::string(suite.name()) + "." + suite.GetTestInfo(t)->name();
             const auto outcome = run_case(name, argc, argv);
@@ -104,6 +125,7 @@ int check(int argc, char** argv) {
         if (option == "--one-case") one = true;
         else if (option == "--config") it.config = value();
         else if (option == "--cgroup") it.cgroup_parent = value();
+        else if (option == "--device") it.device = value();
         else if (option == "--case") {
             debug = true;
             ::testing::GTEST_FLAG(filter) = "*" + value() + "*";
