@@ -9,10 +9,12 @@
 #include <sys/sysmacros.h>
 
 #include "common/files.hpp"
-#include "containerd/link.hpp"
+#include "common/link.hpp"
 
 namespace eve::containerd {
 namespace {
+
+using plugins::Rtnetlink;
 
 constexpr std::size_t interface_name_max = 15;
 constexpr std::uint32_t device_mode = 0660;

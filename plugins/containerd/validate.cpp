@@ -67,7 +67,7 @@ void check_adapters(const DomainSpec& spec, Problems& problems) {
                 problems.add(field + ".name", "the container has another interface " + adapter.name, "give the adapter another logical label");
             if (!valid_interface_name(adapter.address)) problems.add(field + ".address", "no interface can be called '" + adapter.address + "'");
         } else if (adapter.kind == AdapterKind::serial) {
-            if (!absolute(adapter.address)) problems.add(field + ".address", "the path is not absolute");
+            if (!absolute_path(adapter.address)) problems.add(field + ".address", "the path is not absolute");
         } else {
             problems.add(field + ".kind", "a container takes network interfaces and serial ports of the host, no other devices");
         }
