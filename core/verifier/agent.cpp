@@ -147,7 +147,9 @@ struct Agent::Impl : WhileAlive<Agent::Impl> {
                     publish(done);
                 } else {
                     deps.log.write(Level::warn, "verifier.refused", {{"sha256", key}, {"error", verified.error().what}});
-                    fail(done, types::error_text(verified.error()));
+                    const auto code = verified.error().code;
+                    const bool says_nothing = code == Code::unavailable || code == Code::timed_out || code == Code::resource_exhausted;
+                    fail(done, types::error_text(verified.error()), says_nothing ? "Will be asked for again" : "");
                 }
                 step(key);
             }),
@@ -174,8 +176,9 @@ struct Agent::Impl : WhileAlive<Agent::Impl> {
             }));
     }
 
-    void fail(Item& item, std::string why) {
-        types::set_error(item.status, std::move(why), deps.loop.clock().wall_now());
+    /// With a condition for another try it is not the content that is wrong.
+    void fail(Item& item, std::string why, std::string retry_condition = {}) {
+        types::set_error(item.status, {.Error = std::move(why), .ErrorRetryCondition = std::move(retry_condition)}, deps.loop.clock().wall_now());
         item.status.PendingAdd = false;
         publish(item);
     }

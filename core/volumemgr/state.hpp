@@ -162,6 +162,7 @@ struct Agent::Impl : WhileAlive<Agent::Impl> {
     std::map<std::string, types::ResolveConfig> wanted_resolves;
     std::map<std::string, types::DownloaderConfig> wanted_downloads;
     std::map<std::string, types::VerifyImageConfig> wanted_verifications;
+    std::set<std::string> tired_of;             ///< failed so often that the next try is an hour away
     std::set<std::string> reverify;             ///< must be forgotten by the verifier before it is asked again
     std::map<std::string, StoredImage> images;  ///< in the store, by name
     std::map<std::string, Volume> volumes;      ///< by key

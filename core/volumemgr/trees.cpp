@@ -17,6 +17,7 @@ using types::VerifyImageStatus;
 
 constexpr Lanes::Options loading{.time_limit = std::chrono::hours{12}};
 constexpr std::chrono::seconds release_retry{30};
+constexpr std::chrono::hours exhausted_retry{1};  ///< of content whose disk failed more often than it may be fetched anew
 constexpr std::string_view registry = "DsContainerRegistry";
 
 /// Of reading an index or a manifest: what it says, or why its bytes could not be had.
@@ -406,7 +407,17 @@ void Agent::Impl::follow_verification(BlobStatus& blob) {
     }
     if (!types::has_error(*seen)) return;
     raise(blob, *seen, types::source_name<VerifyImageStatus>());
-    if (blob.RetryCount >= settings.number("blob.download.max.retries")) return;
+    // Wrong content is fetched so often and no more. That the disk failed says nothing about it: that is tried for as long as it is wanted.
+    if (blob.RetryCount >= settings.number("blob.download.max.retries") && !tired_of.contains(blob.Sha256)) {
+        if (seen->ErrorRetryCondition.empty()) return;
+        tired_of.insert(blob.Sha256);
+        wake_after(exhausted_retry, [this, sha = blob.Sha256] {
+            if (const auto again = blobs.find(sha); again != blobs.end() && again->second.RetryCount > 0) --again->second.RetryCount;
+            tired_of.erase(sha);
+            changed();
+        });
+    }
+    if (tired_of.contains(blob.Sha256)) return;
     deps.log.write(Level::warn, "volumemgr.download_again", {{"blob", blob.Sha256}, {"error", seen->Error}, {"retries", blob.RetryCount}});
     ++blob.RetryCount;
     blob.HasVerifierRef = false;

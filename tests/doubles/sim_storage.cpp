@@ -85,6 +85,7 @@ Result<std::uint64_t> SimStorage::remove_others(const std::vector<std::string>& 
 
 Result<verifier::VerifiedFile> SimStorage::verify(const verifier::VerifyRequest& request, const LaneContext&) {
     if (fails()) return broken();
+    if (fail_verify) return *fail_verify;
     const std::string path = "/verified/" + request.sha256;
     const auto file = pending.find(request.pending);
     if (file == pending.end()) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -74,6 +75,7 @@ public:
     std::size_t transfers = 0, resolves = 0, creates = 0, destroys = 0;
     std::string fail_creates;  ///< while not empty, creation fails with this text
     Code fail_code = Code::unavailable;
+    std::optional<Error> fail_verify;  ///< while set, every verification fails with it
 
 private:
     /// Draws whether this call does nothing.

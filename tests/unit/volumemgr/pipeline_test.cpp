@@ -397,6 +397,31 @@ TEST_F(Pipeline, AVerifierThatRestartsInsteadOfForgettingIsBelieved) {
     EXPECT_EQ(ref(1, 1).State, SwState::CREATED_VOLUME) << tree(1).Error;
 }
 
+TEST_F(Pipeline, ContentWhoseDiskFailedTooOftenIsTriedAgainWhenTheDiskIsWell) {
+    wish_app();
+    storage.fail_verify = Error{.code = Code::unavailable, .what = "read: Input/output error"};
+    boot();
+    apply();
+    pass(10min);
+    EXPECT_NE(tree(1).Error, "");
+    EXPECT_EQ(storage.transfers, 6u) << "blob.download.max.retries";
+    pass(3h);
+    EXPECT_LE(storage.transfers, 9u) << "and then one an hour";
+    storage.fail_verify.reset();
+    pass(2h);
+    EXPECT_EQ(ref(1, 1).State, SwState::CREATED_VOLUME) << tree(1).Error;
+}
+
+TEST_F(Pipeline, ContentThatIsAlwaysWrongIsFetchedSoOftenAndNoMore) {
+    wish_app();
+    storage.fail_verify = Error{.code = Code::failed_precondition, .what = "computed X configured Y"};
+    boot();
+    apply();
+    pass(24h);
+    EXPECT_EQ(storage.transfers, 6u);
+    EXPECT_EQ(tree(1).Error, "computed X configured Y");
+}
+
 TEST_F(Pipeline, AVolumeThatAnAppHoldsOutlivesARestartAlsoWithoutItsConfig) {
     wish_app();
     boot();
