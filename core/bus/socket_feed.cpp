@@ -17,6 +17,17 @@
 
 namespace eve::bus {
 
+namespace {
+
+/// Nobody but root and our user can write records there.
+bool is_ours_alone(const std::string& directory) {
+    struct stat facts {};
+    return ::stat(directory.c_str(), &facts) == 0 && is_trusted(facts.st_uid) && (facts.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+}  // namespace
+
+
 SocketFeed::SocketFeed(std::shared_ptr<const SocketTransport::Deps> deps, const TableId& table, const TypeInfo& type, std::shared_ptr<Sink> sink)
     : deps_(std::move(deps)),
       table_(table),
@@ -58,6 +69,12 @@ void SocketFeed::connect() {
     const auto before = incarnation();
     auto fd = connect_unix(path_, SOCK_SEQPACKET);
     if (!fd) return retry_later();
+    if (!peer_is_trusted(fd->get())) {  // who listens there is no agent of this node
+        if (!refused_) deps_->log.write(Level::error, "bus.publisher_refused", {{"topic", table_.name()}, {"reason", "neither root nor our user"}});
+        refused_ = true;
+        return retry_later();
+    }
+    refused_ = false;
     const auto after = incarnation();
     const auto request = wire::request(table_.topic);
     if (::send(fd->get(), request.data(), request.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return retry_later();
@@ -157,7 +174,14 @@ void DirectoryFeed::look_for_directory() {
     inotify_ = UniqueFd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     constexpr std::uint32_t events =
         IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-    if (!inotify_.valid() || ::inotify_add_watch(inotify_.get(), deps_->root.path(place_).c_str(), events) < 0) {
+    const auto directory = deps_->root.path(place_);
+    const bool watched = inotify_.valid() && ::inotify_add_watch(inotify_.get(), directory.c_str(), events) >= 0;
+    const bool foreign = watched && !is_ours_alone(directory);
+    if (foreign && !refused_)
+        deps_->log.write(Level::error, "bus.publisher_refused",
+                         {{"topic", table_.name()}, {"reason", directory + " is another user's, or others may write to it"}});
+    refused_ = foreign;
+    if (!watched || foreign) {
         inotify_.reset();
         timer_ = deps_->loop.after(deps_->retry, [this] {
             timer_.reset();

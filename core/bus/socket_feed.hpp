@@ -42,6 +42,7 @@ private:
     UniqueFd fd_;
     std::optional<WatchId> watch_;
     std::optional<TimerId> timer_;
+    bool refused_ = false;  // who listens is not trusted, and that was said
     bool whole_ = false;  // this connection brought a whole dump
     std::chrono::nanoseconds wait_;
     std::uint64_t unknown_ = 0;
@@ -71,6 +72,7 @@ private:
     std::optional<WatchId> watch_;
     std::optional<TimerId> timer_;
     std::optional<TimerId> marker_timer_;
+    bool refused_ = false;  // others could write there, and that was said
 };
 
 }  // namespace eve::bus

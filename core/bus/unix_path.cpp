@@ -63,11 +63,13 @@ Result<UniqueFd> listen_unix(const std::string& path, int type) {
     return fd;
 }
 
+bool is_trusted(uid_t user) { return user == 0 || user == ::geteuid(); }
+
 bool peer_is_trusted(int fd) {
     ucred peer{};
     socklen_t size = sizeof peer;
     if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-    return peer.uid == 0 || peer.uid == ::geteuid();
+    return is_trusted(peer.uid);
 }
 
 }  // namespace eve

@@ -32,7 +32,9 @@ Result<UniqueFd> connect_unix(const std::string& path, int type);
 /// A non-blocking listener that only its owner and root can connect to. A socket that nobody listens to is replaced; the directory exists.
 /// Errors: already_exists - somebody listens there.
 Result<UniqueFd> listen_unix(const std::string& path, int type);
-/// Two sockets on one machine know each other's user: root's and our own are trusted.
+/// Root, and the user that this process is.
+bool is_trusted(uid_t user);
+/// Two sockets on one machine know each other's user. Of a listener it is the one that began to listen.
 bool peer_is_trusted(int fd);
 
 }  // namespace eve

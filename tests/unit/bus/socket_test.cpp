@@ -113,6 +113,41 @@ TEST_F(Sockets, AnotherUserIsRefusedEvenIfTheDirectoriesLetThemIn) {
     EXPECT_TRUE(log.has("bus.peer_refused"));
 }
 
+TEST_F(Sockets, APublisherThatIsAnotherUserIsNotHeardEvenIfTheDirectoriesLetThemIn) {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root, to be another user";
+    const auto directory = root.path("/run/zedmanager");
+    std::filesystem::create_directories(directory);
+    for (const auto& place : {temp.string(), root.path("/run"), directory}) std::filesystem::permissions(place, std::filesystem::perms::all);
+    const auto path = directory + "/Sample.sock";
+    const auto child = ::fork();
+    if (child == 0) {
+        constexpr uid_t nobody = 65534;
+        if (::setresuid(nobody, nobody, nobody) != 0) ::_exit(1);
+        const auto listener = listen_unix(path, SOCK_SEQPACKET);
+        if (!listener) ::_exit(2);
+        ::fcntl(listener->get(), F_SETFL, 0);
+        for (;;) {
+            const UniqueFd peer(::accept(listener->get(), nullptr, nullptr));
+            namespace wire = bus::wire;
+            for (const auto& message : {wire::hello("Sample", false), wire::update("Sample", "a", R"({"Number":1})"), wire::complete("Sample")})
+                static_cast<void>(::send(peer.get(), message.data(), message.size(), MSG_NOSIGNAL));
+        }
+    }
+    ASSERT_TRUE(world.run_until([&] { return std::filesystem::exists(path); }));
+    const auto subscription = there.bus.subscribe<Sample>(name, heard.handlers());
+    EXPECT_TRUE(world.run_until([&] { return log.has("bus.publisher_refused"); }));
+    world.turns();
+    EXPECT_TRUE(subscription->items().empty());
+    EXPECT_FALSE(subscription->synchronized());
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    // Its own agent takes the place back.
+    const auto publication = here.bus.publish<Sample>(name);
+    ASSERT_TRUE(publication->publish("b", sample(2)));
+    EXPECT_TRUE(world.run_until([&] { return subscription->get("b") != nullptr; }));
+    EXPECT_EQ(log.count("bus.publisher_refused"), 1U);
+}
+
 TEST_F(Sockets, ASecondOwnerOfATableIsTold) {
     const auto publication = here.bus.publish<Sample>(name);
     const auto other = there.bus.publish<Sample>(name);
@@ -295,6 +330,18 @@ TEST_F(DirectoryTables, AFileThatIsNoRecordStopsNothing) {
     ASSERT_TRUE(hears(2));
     EXPECT_THAT(heard.take(), ElementsAre("+good=1", "synchronized"));
     EXPECT_TRUE(log.has("bus.record_refused"));
+}
+
+TEST_F(DirectoryTables, ThatOthersMayWriteToAreNotHeard) {
+    std::filesystem::create_directories(directory);
+    std::ofstream(directory + "/a.json") << R"({"Number":1})";
+    std::filesystem::permissions(directory, std::filesystem::perms::all);
+    const auto subscription = there.bus.subscribe<Sample>(command, heard.handlers());
+    ASSERT_TRUE(world.run_until([&] { return log.has("bus.publisher_refused"); }));
+    world.turns();
+    EXPECT_TRUE(subscription->items().empty());
+    std::filesystem::permissions(directory, std::filesystem::perms::owner_all);
+    EXPECT_TRUE(world.run_until([&] { return subscription->get("a") != nullptr; }));
 }
 
 TEST_F(DirectoryTables, SurviveThatTheirDirectoryIsReplaced) {
