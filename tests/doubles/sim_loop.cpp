@@ -54,6 +54,7 @@ bool SimLoop::step() {
     clock_.advance_to(events_.begin()->first.first);
     const auto task = std::move(events_.begin()->second.task);
     forget(events_.begin());
+    ++steps_;
     task();
     return true;
 }

@@ -50,6 +50,8 @@ public:
     /// Everything pending is forgotten, as a crash of the process does.
     void drop_everything() { events_.clear(); when_.clear(); work_ = 0; }
     std::size_t pending() const { return events_.size(); }
+    /// How many events ran so far.
+    std::uint64_t steps() const { return steps_; }
 
     // For the simulated parts of the world (SimProcess, SimLanes).
     enum class Kind { timer, work };  ///< work keeps run_until_idle() going
@@ -71,6 +73,7 @@ private:
     SimClock& clock_;
     std::uint64_t last_id_ = 0;
     std::uint64_t last_owner_ = 0;
+    std::uint64_t steps_ = 0;
     std::size_t work_ = 0;
     std::map<Key, Event> events_;
     std::map<std::uint64_t, Instant> when_;

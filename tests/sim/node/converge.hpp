@@ -23,8 +23,8 @@ inline std::string lines(const std::vector<std::string>& texts) {
 }
 
 /// Prints the steps that were seen, writes them to BUILD_ROOT/transitions.<shard>.tsv, and demands those of transitions.hpp.
-inline void judge_coverage(const Coverage& coverage, std::size_t seeds_run, std::uint64_t shard) {
-    constexpr std::size_t seeds_enough = 200;
+inline void judge_coverage(const Coverage& coverage, std::uint64_t seeds_run, std::uint64_t shard) {
+    constexpr std::uint64_t seeds_enough = 200;
     std::ofstream file(BUILD_ROOT "/transitions." + std::to_string(shard) + ".tsv");
     for (const auto& [step, seen] : coverage) {
         const auto& [machine, from, to] = step;
@@ -44,26 +44,25 @@ template <class Node> void converge(std::uint64_t ordinary, std::uint64_t shard)
     constexpr int failures_max = 5;  // more would only hide the first ones
     int failures = 0;
     std::uint64_t guests = 0;
-    std::uint64_t steps = 0;
     Coverage coverage;
-    const auto all = seeds(ordinary, shard, shards);
-    for (const auto seed : all) {
-        SCOPED_TRACE(replay(seed));
-        Node node{seed};
+    Seeds seeds(ordinary, shard, shards);
+    while (const auto seed = seeds.next()) {
+        SCOPED_TRACE(replay(*seed));
+        Node node{*seed};
         node.chaos();
         node.heal();
         guests += node.world.guests_started;
-        steps += node.steps;
+        seeds.made(node.steps);
         if constexpr (requires { node.coverage; }) add(coverage, node.coverage);
         const auto wrong = node.faults();
         EXPECT_TRUE(wrong.empty()) << lines(wrong);
         if (!wrong.empty() && ++failures >= failures_max) break;
     }
-    std::cout << all.size() << " seeds, " << steps << " steps, guests started: " << guests << "\n";
-    if (all.size() > 1) {
-        EXPECT_GT(guests, all.size() / 2) << "the chaos hardly ever lets anything run";
+    std::cout << "guests started: " << guests << "\n";
+    if (seeds.runs() > 1) {
+        EXPECT_GT(guests, seeds.runs() / 2) << "the chaos hardly ever lets anything run";
     }
-    if (!coverage.empty()) judge_coverage(coverage, all.size(), shard);
+    if (!coverage.empty()) judge_coverage(coverage, seeds.runs(), shard);
 }
 
 }  // namespace eve::sim

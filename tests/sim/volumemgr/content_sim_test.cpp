@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-
 #include "tests/doubles/content_node.hpp"
 #include "tests/doubles/seeds.hpp"
 
@@ -28,6 +27,8 @@ public:
         for (unsigned i = 0; i < images_max; ++i) storage_.serve(url(i + 1), contents_[i]);
         boot();
     }
+
+    std::uint64_t steps() const { return loop_.steps(); }
 
     std::string options() const {
         return "fail " + std::to_string(faults_.fail_percent) + "%, lost reply " + std::to_string(faults_.lost_reply_percent) + "%, wrong " +
@@ -100,6 +101,21 @@ public:
         for (const auto& [path, file] : storage_.volumes)
             if (node_->volume_statuses->get(volumemgr::volume_key(file.id, file.generation, 0)) == nullptr) return "a file of no volume: " + path;
         return {};
+    }
+
+    /// What the agents say to each other about it, for one who looks for the reason.
+    std::string records() const {
+        std::string all;
+        const auto add = [&all](const char* what, const auto& items) {
+            for (const auto& [key, record] : items) all += std::string("\n") + what + " " + key + " " + to_json(*record);
+        };
+        add("tree", node_->tree_statuses->items());
+        add("blob", node_->blob_statuses->items());
+        add("download asked", node_->downloads->items());
+        add("download", node_->download_statuses->items());
+        add("verification asked", node_->verifications->items());
+        add("verification", node_->verify_statuses->items());
+        return all;
     }
 
 private:
@@ -190,19 +206,21 @@ private:
     std::unique_ptr<ContentNode> node_;
 };
 
-void run_seed(std::uint64_t seed) {
+void run_seed(std::uint64_t seed, Seeds& seeds) {
     World world(seed);
     SCOPED_TRACE(replay(seed) + " (" + world.options() + ")");
     world.chaos();
     world.heal();
-    EXPECT_EQ(world.converged(), "");
+    EXPECT_EQ(world.converged(), "") << world.records();
+    seeds.made(world.steps());
 }
 
 constexpr std::uint64_t seeds_default = 100;
 
 TEST(ContentSim, ConvergesOnceFaultsStop) {
-    for (const auto seed : seeds(seeds_default)) {
-        run_seed(seed);
+    Seeds seeds(seeds_default);
+    while (const auto seed = seeds.next()) {
+        run_seed(*seed, seeds);
         if (HasFailure()) return;
     }
 }

@@ -43,6 +43,8 @@ class World {
 public:
     explicit World(std::uint64_t seed) : prng_(seed), lanes_(loop_, Prng{seed + 1}) { boot(); }
 
+    std::uint64_t steps() const { return loop_.steps(); }
+
     void tick() {
         switch (prng_.below(10)) {
             case 0:
@@ -86,7 +88,11 @@ private:
     void boot() {
         bus_.emplace(Bus::Deps{.loop = loop_, .log = log_, .store = &store_, .lanes = &bus_lanes_});
         requests_ = bus_->publish<types::LocalAppCommand>({.agent = "zedclient"});
-        apps_ = bus_->subscribe<types::AppInstanceConfig>({.agent = "zedagent"}, {.restarted = [this](int) { batch_ended(); }});
+        apps_ = bus_->subscribe<types::AppInstanceConfig>({.agent = "zedagent"}, {.deleted =
+                                                                                     [](const std::string& key, const types::AppInstanceConfig&) {
+                                                                                         EXPECT_NE(key, first_app) << "it is in every config";
+                                                                                     },
+                                                                                 .restarted = [this](int) { batch_ended(); }});
         volumes_ = bus_->subscribe<types::VolumeConfig>({.agent = "zedagent"});
         status_ = bus_->subscribe<ConfigStatus>({.agent = "zedagent"});
         start();
@@ -176,12 +182,14 @@ private:
 };
 
 TEST(ZedagentSimulation, KeepsToOneAcceptedConfigAndConvergesOnceFaultsStop) {
-    for (const auto seed : seeds(seeds_default)) {
-        SCOPED_TRACE(replay(seed));
-        World world(seed);
+    Seeds seeds(seeds_default);
+    while (const auto seed = seeds.next()) {
+        SCOPED_TRACE(replay(*seed));
+        World world(*seed);
         for (int i = 0; i < ticks && !testing::Test::HasFailure(); ++i) world.tick();
         world.heal();
         world.expect_converged();
+        seeds.made(world.steps());
         if (testing::Test::HasFailure()) return;
     }
 }
