@@ -105,6 +105,8 @@ void Controller::write(std::optional<std::string> text) {
 }
 
 void Controller::apply(const Apps& apps) {
+    for (const auto& [key, app] : wish.apps)
+        if (!apps.contains(key)) deleted.insert(key);
     wish.apps = apps;
     ++wish.revision;
     write(device_config(wish));
@@ -135,7 +137,10 @@ FullNode::FullNode(std::uint64_t number) : Node(number) {
     runtimes.hypervisor = hypervisor;
     watch_hypervisor();
     config_ = bus.subscribe<zedagent::ConfigStatus>({.agent = "zedagent"});
-    apps_ = bus.subscribe<types::AppInstanceConfig>({.agent = "zedagent"});
+    apps_ = bus.subscribe<types::AppInstanceConfig>({.agent = "zedagent"}, {.deleted = [this](const std::string& key, const auto&) {
+                                                        if (!controller.deleted.contains(key))
+                                                            world.violation("the config of an app went that nobody deleted: " + key);
+                                                    }});
     watch_states();
     crash_all();
 }

@@ -3,6 +3,7 @@
 // one simulated server and disk, machine, network and hypervisor, which fail, lie dead and lose replies by seed.
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -86,6 +87,7 @@ public:
     unsigned unnoticed_percent = 0;
 
     DeviceWish wish;  ///< the last good one
+    std::set<std::string> deleted;  ///< apps that some config did not name any more
     FakeConfigFiles files;
 
 private:

@@ -48,11 +48,11 @@ public:
 
     /// What must hold after every step.
     void check();
+    /// Something was that must never be.
+    void violation(const std::string& text);
     const std::vector<std::string>& violations() const { return violations_; }
 
 private:
-    void violation(const std::string& text);
-
     std::vector<std::string> violations_;
 };
 
