@@ -198,7 +198,7 @@ Result<std::string> DurableDirectory::read(const std::string& name, std::size_t 
     if (!fd.valid() || ::fstat(fd.get(), &facts) != 0) return error_of(errno, "read " + whole);
     if (!S_ISREG(facts.st_mode)) return Error{.code = Code::failed_precondition, .what = "read " + whole + ": not a regular file"};
     const auto too_long = [&] {
-        return Error{.code = Code::resource_exhausted, .what = "read " + whole + ": longer than " + std::to_string(bytes_max) + " bytes"};
+        return Error{.code = Code::failed_precondition, .what = "read " + whole + ": longer than " + std::to_string(bytes_max) + " bytes"};
     };
     if (static_cast<std::uint64_t>(facts.st_size) > bytes_max) return too_long();
     std::string content(static_cast<std::size_t>(facts.st_size) + 1, '\0');  // one more byte shows the end without another call

@@ -46,7 +46,7 @@ public:
     Status write(const std::string& name, std::string_view content, const WriteOptions& options = {}) const;
     /// The file and its .bak are gone, in the order that leaves no .bak alone; absent ones are fine.
     Status remove(const std::string& name, const WriteOptions& options = {}) const;
-    /// Errors: not_found; resource_exhausted - longer than `bytes_max`; failed_precondition - not a regular file.
+    /// Errors: not_found; failed_precondition - longer than `bytes_max`, or not a regular file; as the system said otherwise.
     Result<std::string> read(const std::string& name, std::size_t bytes_max) const;
     /// Puts one file in another's place, or out of the way.
     Status rename(const std::string& from, const std::string& to) const;

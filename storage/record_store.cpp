@@ -21,6 +21,7 @@ constexpr std::size_t marker_bytes_max = 32;
 constexpr std::size_t record_bytes_max = json_bytes_max;
 constexpr std::size_t seal_bytes_max = 64;
 constexpr std::size_t name_max = 255;
+constexpr int read_retries = 2;
 
 std::string base_of(const Root& root, const bus::TableId& table) { return root.path(table.persistent ? "/persist/status" : "/run"); }
 
@@ -47,9 +48,14 @@ Status apply(const DurableDirectory& directory, const bus::StoreChange& change) 
     return {};
 }
 
+/// The disk, or a system short of something, refused to read: that says nothing about the file, which is left as it is.
+bool may_pass(const Error& error) { return error.code == Code::unavailable || error.code == Code::resource_exhausted; }
+
 // What the file of a record holds. Errors: not_found; else a sentence on what makes it useless.
 Result<std::string> read_record_file(const DurableDirectory& directory, const std::string& name) {
     auto content = directory.read(name, record_bytes_max + seal_bytes_max);
+    for (int again = 0; !content && may_pass(content.error()) && again < read_retries; ++again)
+        content = directory.read(name, record_bytes_max + seal_bytes_max);
     if (!content) return content;
     if (content->empty()) return Error{.code = Code::failed_precondition, .what = directory.path() + "/" + name + " is empty"};
     auto record = unseal_json(std::move(*content));
@@ -91,7 +97,7 @@ private:
         if (persistent_ && recover(key, record.error())) return;
         if (absent) return;
         found_.problems.push_back(record.error().what);
-        if (repair_) static_cast<void>(directory_.rename(file_of(key), aside_of(key)));
+        if (repair_ && !may_pass(record.error())) static_cast<void>(directory_.rename(file_of(key), aside_of(key)));
     }
 
     bool recover(const std::string& key, const Error& why) {
@@ -100,12 +106,12 @@ private:
             if (previous.error().code == Code::not_found) return false;
             // Alone and of no use it would be tried, and named, at each start.
             found_.problems.push_back(previous.error().what);
-            if (repair_) static_cast<void>(directory_.rename(backup_of(key), aside_of(key)));
+            if (repair_ && !may_pass(previous.error())) static_cast<void>(directory_.rename(backup_of(key), aside_of(key)));
             return false;
         }
         found_.problems.push_back((why.code == Code::not_found ? directory_.path() + "/" + file_of(key) + " is missing" : why.what) +
                                   "; its .bak was used");
-        if (repair_) {
+        if (repair_ && !may_pass(why)) {
             if (why.code != Code::not_found) static_cast<void>(directory_.rename(file_of(key), aside_of(key)));
             if (const auto written = directory_.write(file_of(key), seal_json(*previous)); !written) found_.problems.push_back(written.error().what);
         }

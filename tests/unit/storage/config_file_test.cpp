@@ -48,7 +48,7 @@ TEST_F(ConfigFileTest, TheConfigIsReadUpToALimit) {
     write("hello");
     EXPECT_EQ(*files.read_config(), "hello");
     write(std::string(zedagent::config_bytes_max + 2, 'x'));
-    EXPECT_EQ(files.read_config().error().code, Code::resource_exhausted);
+    EXPECT_EQ(files.read_config().error().code, Code::failed_precondition);
 }
 
 TEST_F(ConfigFileTest, CheckpointsAreKeptUnderEvesNamesForTheirOwnerOnly) {

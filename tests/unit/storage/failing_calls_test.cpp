@@ -193,6 +193,19 @@ const std::vector<Scenario>& scenarios() {
              return appended;
          },
          [](const std::string& root, bool done) { return old_or_new_record(root, R"({"n":1})", R"({"n":2})", done); }},
+        {"a table is loaded",
+         [](const std::string& root) {
+             ASSERT_TRUE(RecordStore(Root(root)).commit({change(true, R"({"n":1})")})[0]);
+             ASSERT_TRUE(RecordStore(Root(root)).commit({change(true, R"({"n":2})")})[0]);
+         },
+         [](const std::string& root) -> Status {
+             const auto found = RecordStore(Root(root)).load(change(true, "").table);
+             if (!found) return found.error();
+             if (!found->problems.empty()) return Error{.code = Code::internal, .what = found->problems.front()};
+             return {};
+         },
+         // A call that failed in passing is no reason to go back to what the record was before.
+         [](const std::string& root, bool done) { return old_or_new_record(root, R"({"n":2})", R"({"n":2})", done); }},
         {"a record is removed",
          [](const std::string& root) { ASSERT_TRUE(RecordStore(Root(root)).commit({change(false, R"({"n":1})")})[0]); },
          [](const std::string& root) { return RecordStore(Root(root)).commit({change(false, "")})[0]; },
