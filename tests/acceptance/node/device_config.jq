@@ -69,3 +69,7 @@ def container(n; name; image; network; acls; variables): volume(n; image) | .app
   volumeRefList: [{uuid: volume_uuid(n), generationCount: "0"}],
   interfaces: [{name: "eth0", networkId: network_uuid(network), acls: acls}],
   userData: (variables | @base64)}];
+
+# The app with another mode ("HVM", "PV", "NOHYPER") and 192 MiB; counter: of its restarts, one more than before, since a change of mode needs one.
+def in_mode(mode; counter): .apps |= map(.fixedresources += {memory: 196608, maxmem: 196608, virtualizationMode: mode}
+  | .restart = {counter: counter} | .uuidandversion.version = "\(counter + 1)");
