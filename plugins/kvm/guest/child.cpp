@@ -34,6 +34,7 @@ using plugins::UniqueFd;
 
 constexpr rlim_t files_max = 1024;  // as a container by containerd has it
 constexpr std::size_t failure_max = 1024;
+constexpr unsigned long long memory_reserve_kib = 8192;  // for the first process and what the kernel does for the app
 constexpr std::size_t blank_check_size = 1U << 20;
 
 std::string place_of(const UniqueFd& target) { return "/proc/self/fd/" + std::to_string(target.get()); }
@@ -212,6 +213,11 @@ Status become_app(const GuestOrder& order, const UniqueFd& output, const UniqueF
 Result<AppProcess> start_app(const GuestOrder& order) {
     write_text("/sys/fs/cgroup/cgroup.subtree_control", "+memory");  // its events tell of kills for want of memory
     ::mkdir(group_path, 0755);
+    // What the app may have ends before the machine's memory does: else the kernel reads the app's own program again and again before it gives up.
+    const auto memory = text_of("/proc/meminfo");
+    const auto at = memory.find("MemAvailable:");
+    const auto available_kib = at == std::string::npos ? 0 : std::strtoull(memory.c_str() + at + 13, nullptr, 10);
+    if (available_kib > 2 * memory_reserve_kib) write_text(std::string(group_path) + "/memory.max", std::to_string((available_kib - memory_reserve_kib) << 10));
     int output[2];
     int errors[2];
     int failure[2];
