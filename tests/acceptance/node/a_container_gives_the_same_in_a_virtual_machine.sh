@@ -1,5 +1,4 @@
 #!/usr/bin/env bash
-# all: yes
 # One container app, first as NOHYPER, then with the same config but for its mode as HVM: the same output, the same page through the same port
 # map, the same exit code in its errors; what it wrote before is there after; nothing is left.
 # shellcheck source=tests/acceptance/node/bench.sh
