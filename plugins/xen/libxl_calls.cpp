@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -151,6 +152,18 @@ Status Session::power_button(std::uint32_t domid) {
     const int rc = libxl_.libxl_send_trigger(context_, domid, LIBXL_TRIGGER_POWER, 0, nullptr);
     if (rc != 0) return failure(rc, "the power button cannot be pressed");
     return {};
+}
+
+Status Session::give_back(const XenPci& device) {
+    void* control = libxl_.xc_interface_open(&log_, &log_, 0);
+    if (control == nullptr) return failure(ERROR_FAIL, "Xen's hypercalls cannot be made");
+    constexpr std::uint32_t quarantine = 0x7ff1;  // DOMID_IO of Xen's public headers
+    const int rc = libxl_.xc_deassign_device(control, quarantine, device.domain << 16 | device.bus << 8 | device.device << 3 | device.function);
+    const int reason = errno;
+    libxl_.xc_interface_close(control);
+    // ENODEV: it is not in quarantine; ENOSYS: there is no IOMMU.
+    if (rc == 0 || reason == ENODEV || reason == ENOSYS) return {};
+    return failure(ERROR_FAIL, std::string("Xen keeps the device in quarantine: ") + std::strerror(reason));
 }
 
 /// libxl's own record; every string and array in it is the C heap's, as its disposal expects.

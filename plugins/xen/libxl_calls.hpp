@@ -29,6 +29,7 @@ public:
     Result<std::vector<SeenDomain>> domains();
     Result<SeenDomain> domain(std::uint32_t domid);
     Status power_button(std::uint32_t domid);
+    Status give_back(const XenPci& device);
 
     /// Errors: resource_exhausted - Xen has less than the domain takes.
     Status has_memory_for(const XenConfig& config);

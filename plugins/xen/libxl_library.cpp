@@ -16,6 +16,9 @@ Result<Libxl> load_libxl() {
     libxl.name = reinterpret_cast<decltype(libxl.name)>(::dlsym(library, #name));                                  \
     if (libxl.name == nullptr) return Error{.code = Code::unsupported, .what = EVE_LIBXL_SONAME " has no " #name};
     EVE_LIBXL_FUNCTIONS(EVE_RESOLVE)
+    EVE_RESOLVE(xc_interface_open)
+    EVE_RESOLVE(xc_interface_close)
+    EVE_RESOLVE(xc_deassign_device)
 #undef EVE_RESOLVE
     return libxl;
 }

@@ -29,6 +29,10 @@ namespace eve::xen {
 struct Libxl {
 #define EVE_MEMBER(name) decltype(&::name) name = nullptr;
     EVE_LIBXL_FUNCTIONS(EVE_MEMBER)
+    // Of libxenctrl, which libxl needs and brings: its header is no C++.
+    void* (*xc_interface_open)(xentoollog_logger*, xentoollog_logger*, unsigned) = nullptr;
+    int (*xc_interface_close)(void*) = nullptr;
+    int (*xc_deassign_device)(void*, std::uint32_t domid, std::uint32_t device) = nullptr;
 #undef EVE_MEMBER
 };
 

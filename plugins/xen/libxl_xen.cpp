@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <csignal>
+#include <ctime>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -26,7 +27,14 @@ using namespace std::chrono_literals;
 using plugins::UniqueFd;
 
 constexpr std::chrono::milliseconds store_answer_max = 1500ms;
+constexpr std::int64_t hung_ns = 1'000'000'000;
 constexpr std::chrono::milliseconds listener_pause = 1s;  // before another one is started
+
+std::int64_t now_ns() {
+    std::timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
 
 class LibxlXen final : public Xen {
 public:
@@ -74,6 +82,9 @@ public:
     }
     Status destroy(std::uint32_t domid, const Limit& limit) override {
         return status_of(step("destroy the domain", limit, [&](Session& session) { return text_of(session.destroy(domid)); }));
+    }
+    Status give_back(const XenPci& device) override {
+        return with_hypercalls([&](Session& session) { return session.give_back(device); });
     }
     Status sweep(const std::string& vif, const Limit& limit) override {
         const auto soon = limit.within(store_answer_max);
@@ -132,7 +143,8 @@ private:
             auto libxl = library();
             if (!libxl) return std::move(libxl).error();
             // libxl connects to xenstored and waits for ever when a daemon that hangs lets nobody in any more.
-            if (daemon_state(settings_.xenstored, Limit(store_answer_max, -1)) == DaemonState::hangs)
+            if (now_ns() >= hung_until_ns_ && daemon_state(settings_.xenstored, Limit(store_answer_max, -1)) == DaemonState::hangs) hung_until_ns_ = now_ns() + hung_ns;
+            if (now_ns() < hung_until_ns_)
                 return Error{.code = Code::unavailable, .what = "xenstored hangs: it does not answer", .hint = "look at the daemon; Xen's xenstored cannot be restarted without a reboot"};
             auto opened = Session::open(**libxl);
             if (!opened) return std::move(opened).error();
@@ -238,6 +250,7 @@ private:
     std::optional<Libxl> libxl_;
     std::mutex session_mutex_;
     std::unique_ptr<Session> session_;
+    std::int64_t hung_until_ns_ = 0;  // xenstored was seen to hang: not waited for again until then
     std::function<void(std::uint32_t)> notice_;
     std::mutex watched_mutex_;  // guards the two below
     std::set<std::uint32_t> watched_;

@@ -69,6 +69,8 @@ public:
     virtual Status ask_to_halt(std::uint32_t domid, bool button, const Limit& limit) = 0;
     /// Nothing is left of it. A domain that is not there is a success.
     virtual Status destroy(std::uint32_t domid, const Limit& limit) = 0;
+    /// The control domain has a device again that a domain had: until then Xen keeps it in quarantine, and its DMA ends nowhere.
+    virtual Status give_back(const XenPci& device) = 0;
     /// What Xen's vif-bridge leaves in xenstore of an interface that has a name of our choosing is gone.
     virtual Status sweep(const std::string& vif, const Limit& limit) = 0;
     /// The pid of its device model; 0: it has none.

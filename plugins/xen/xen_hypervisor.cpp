@@ -371,6 +371,12 @@ Status XenHypervisor::clear(const DomainId& id, const Limit& limit) {
         if (record->device_model.pid != 0) [[maybe_unused]] const auto killed = sdk::signal_process(record->device_model, SIGKILL);
         for (const auto& vif : record->spec.vifs)
             if (vif.name.find_first_not_of("0123456789") != std::string::npos) [[maybe_unused]] const auto swept = xen_->sweep(vif.name, limit);
+        // libxl and pciback have reset the devices by now, and their DMA is off.
+        for (const auto& adapter : record->spec.adapters) {
+            const auto device = adapter.kind == AdapterKind::pci ? pci_address(adapter.address) : std::nullopt;
+            if (!device) continue;
+            if (auto given = xen_->give_back(*device); !given) host_.log(LogLevel::warn, "domain.device_kept", {{"domain", id.value}, {"device", adapter.address}, {"error", given.error().what}});
+        }
     }
     if (auto emptied = empty_directory(directory->get()); !emptied) return emptied;
     if (::unlinkat(domains_.get(), id.value.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) return file_error(id.value);

@@ -76,6 +76,10 @@ public:
         world_.domains.erase(domid);
         return {};
     }
+    Status give_back(const XenPci& device) override {
+        world_.calls.emplace_back("give back device " + std::to_string(device.device));
+        return {};
+    }
     Status sweep(const std::string& vif, const Limit&) override {
         world_.calls.emplace_back("sweep " + vif);
         return {};

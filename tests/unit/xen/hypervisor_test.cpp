@@ -210,6 +210,20 @@ TEST_F(XenPlugin, WhatXensScriptLeavesOfAnInterfaceIsSweptAway) {
     EXPECT_EQ(world_.calls.back(), "sweep nbu1x1");
 }
 
+TEST_F(XenPlugin, ADeviceLeavesXensQuarantineWhenItsDomainIsGone) {
+    world_.host.directio = true;
+    const auto device = dir_.path() / "sys/bus/pci/devices/0000:00:05.0";
+    std::filesystem::create_directories(device);
+    std::filesystem::create_symlink("../../drivers/pciback", device / "driver");
+    auto wanted = spec();
+    wanted.vifs.clear();
+    wanted.adapters = {{.kind = AdapterKind::pci, .name = "nvme", .address = "0000:00:05.0"}};
+    must(plugin_->create(call_, wanted));
+    world_.calls.clear();
+    must(plugin_->destroy(call_, wanted.id, DestroyMode::purge));
+    EXPECT_THAT(world_.calls, ElementsAre("destroy", "give back device 5"));
+}
+
 TEST_F(XenPlugin, WhatTheSpecNamesAndIsNotThereIsNamed) {
     auto wanted = spec();
     wanted.disks[0].path = "/nonexistent.raw";
