@@ -375,7 +375,8 @@ Status XenHypervisor::clear(const DomainId& id, const Limit& limit) {
         for (const auto& adapter : record->spec.adapters) {
             const auto device = adapter.kind == AdapterKind::pci ? pci_address(adapter.address) : std::nullopt;
             if (!device) continue;
-            if (auto given = xen_->give_back(*device); !given) host_.log(LogLevel::warn, "domain.device_kept", {{"domain", id.value}, {"device", adapter.address}, {"error", given.error().what}});
+            if (auto given = xen_->give_back(*device); !given)
+                host_.log(LogLevel::warn, "domain.device_kept", {{"domain", id.value}, {"device", adapter.address}, {"error", given.error().what}});
         }
     }
     if (auto emptied = empty_directory(directory->get()); !emptied) return emptied;
