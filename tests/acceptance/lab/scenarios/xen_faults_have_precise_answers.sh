@@ -1,5 +1,6 @@
 # base: xen
-# seconds: 300
+# all: yes
+# seconds: 400
 # memory: 2048
 # build: plugins/xen.so bin/xen_life bin/plugin-host bin/keeper guests/xen.elf guests/xen-pv.elf guests/tiny-stay.elf
 # host: ip
