@@ -40,6 +40,7 @@ endfunction()
 
 # eve_test(NAME [SOURCES file...] [LINK target...] [LABELS label...] [TIMEOUT seconds] [WHOLE] [SERIAL])
 # A GoogleTest executable, one ctest entry per test. WHOLE makes the executable one entry (for tests that share costly set-up).
+# Several labels are for WHOLE tests only: the discovery of single ones loses them.
 # SERIAL tests run alone: guests in emulation need a whole CPU to keep their time.
 # TEST_DATA_DIR is defined as this folder's data/.
 function(eve_test name)
@@ -69,6 +70,10 @@ function(eve_test name)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" RUN_SERIAL ${serial})
   else()
+    list(LENGTH arg_LABELS labels)
+    if(labels GREATER 1)
+      message(FATAL_ERROR "${name}: one label, or WHOLE")
+    endif()
     gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" RUN_SERIAL ${serial})
   endif()
 endfunction()
