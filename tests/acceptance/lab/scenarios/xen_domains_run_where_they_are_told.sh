@@ -1,4 +1,5 @@
 # base: xen
+# all: yes
 # seconds: 240
 # cpus: 2
 # build: plugins/xen.so bin/xen_life bin/plugin-host bin/keeper guests/xen.elf guests/xen-pv.elf guests/tiny-stay.elf

@@ -7,7 +7,7 @@
 # What may go wrong on a Xen machine has a precise answer and never hangs.
 # (A call may take 30 s. Of the limits below a plugin of its own process under emulation needs the most.)
 . /lab/lib.sh
-life() { timeout 40 xen_life /opt/eve/plugins/xen.so "$@" 2>&1; }
+life() { timeout 150 xen_life /opt/eve/plugins/xen.so "$@" 2>&1; }
 says() { local what=$1 words=$2; shift 2; local answer; answer=$(life "$@"); echo "$answer"; check "$what" grep -q -- "$words" <<<"$answer"; }
 quick() { local what=$1 limit=$2 begun; shift 2; begun=$(date +%s); "$@"; check "$what within $limit s" [ $(($(date +%s) - begun)) -le "$limit" ]; }
 guest=/opt/eve/guests/xen.elf

@@ -1,4 +1,5 @@
 # base: xen
+# all: yes
 # seconds: 300
 # memory: 2048
 # build: plugins/xen.so bin/eve-plugin-check bin/plugin-host bin/keeper guests/xen.elf guests/xen-pv.elf guests/tiny-stay.elf
