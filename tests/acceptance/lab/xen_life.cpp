@@ -54,7 +54,7 @@ public:
     int run() {
         if (!told("created", plugin_.create(call_, options_.spec))) return end(1);
         if (!told("started", plugin_.start(call_, options_.spec.id))) return end(1);
-        const auto until_ns = monotonic_after(std::chrono::nanoseconds(options_.ask || options_.ask_once ? 10s : 120s).count());
+        const auto until_ns = monotonic_after(std::chrono::nanoseconds(options_.ask || options_.ask_once ? 10s : 25s).count());
         ::poll(nullptr, 0, 500);
         if (!options_.then.empty()) return end(run_program({options_.then.c_str()}) ? 0 : 1);
         if (!options_.until_console.empty()) return end(read_console());
