@@ -174,6 +174,7 @@ Result<bus::StoredTable> RecordStore::load(const bus::TableId& table) {
             static_cast<void>(settle(**log, settled_by_load_max));  // what fails stays in the log, and is read from there
     }
     auto found = read_table(root_, table, true);
+    for (int again = 0; !found && may_pass(found.error()) && again < read_retries; ++again) found = read_table(root_, table, true);
     if (found && !problem.empty()) found->problems.push_back(problem);
     return found;
 }
