@@ -1,4 +1,5 @@
 #include "core/domainmgr/agent_impl.hpp"
+#include "core/types/vault.hpp"
 
 namespace eve::domainmgr {
 
@@ -67,8 +68,8 @@ bool Agent::Impl::gate_is_open() const {
     const auto* onboarding = onboarding_->get(global_key);
     const auto* vault = vault_->get(vault_name);
     return have_items_ && item_values_->synchronized() && probed_ && listed_ && model != nullptr && model->Initialized && network_ready() &&
-           onboarding != nullptr && !onboarding->DeviceUUID.is_nil() && vault != nullptr && vault->ConversionComplete &&
-           vault->Status != types::DataSecAtRestStatus::DATASEC_AT_REST_ERROR && memory_->get(global_key) != nullptr;
+           onboarding != nullptr && !onboarding->DeviceUUID.is_nil() && vault != nullptr && types::is_ready(*vault) &&
+           memory_->get(global_key) != nullptr;
 }
 
 void Agent::Impl::gate_changed() {

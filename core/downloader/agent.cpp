@@ -9,6 +9,7 @@
 #include "core/loop/while_alive.hpp"
 #include "core/types/error_text.hpp"
 #include "core/types/node.hpp"
+#include "core/types/vault.hpp"
 
 namespace eve::downloader {
 namespace {
@@ -72,7 +73,7 @@ struct Agent::Impl : WhileAlive<Agent::Impl> {
         resolved = bus.publish<types::ResolveStatus>({.agent = "downloader"});
         vault = bus.subscribe<types::VaultStatus>(
             {.agent = "vaultmgr"}, {.created = [this](const auto&, const types::VaultStatus& now) {
-                vault_ready = vault_ready || (now.ConversionComplete && now.Status != types::DataSecAtRestStatus::DATASEC_AT_REST_ERROR);
+                vault_ready = vault_ready || types::is_ready(now);
                 check_gates();
             }});
         items_topic =

@@ -7,6 +7,7 @@
 #include "core/loop/while_alive.hpp"
 #include "core/types/error_text.hpp"
 #include "core/types/node.hpp"
+#include "core/types/vault.hpp"
 #include "core/types/volume.hpp"
 
 namespace eve::verifier {
@@ -48,7 +49,7 @@ struct Agent::Impl : WhileAlive<Agent::Impl> {
     }
 
     void on_vault(const types::VaultStatus& now) {
-        const bool ready = now.ConversionComplete && now.Status != types::DataSecAtRestStatus::DATASEC_AT_REST_ERROR;
+        const bool ready = types::is_ready(now);
         if (!ready || started) return;
         started = true;
         recheck();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/types/vault.hpp"
 #include "core/volumemgr/state.hpp"
 
 namespace eve::volumemgr {
@@ -55,7 +56,7 @@ void Agent::Impl::start() {
     const auto on_change = [this] { changed(); };
     vault = bus.subscribe<types::VaultStatus>(
         {.agent = "vaultmgr"}, {.created = [this](const auto&, const types::VaultStatus& now) {
-            vault_ready = vault_ready || (now.ConversionComplete && now.Status != types::DataSecAtRestStatus::DATASEC_AT_REST_ERROR);
+            vault_ready = vault_ready || types::is_ready(now);
             check_gates();
         }});
     settings_topic =
