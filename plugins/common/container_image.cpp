@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "common/rootfs.hpp"
+#include "common/text.hpp"
 #include "eve/sdk/codec.hpp"
 
 namespace eve::plugins {
@@ -73,16 +74,6 @@ constexpr std::array<std::pair<std::string_view, std::uint32_t>, 30> signals{{
 }};
 constexpr std::uint32_t realtime_first = 34;
 constexpr std::uint32_t signal_last = 64;
-
-std::vector<std::string_view> parts_of(std::string_view text, char between) {
-    std::vector<std::string_view> parts;
-    while (true) {
-        const auto end = text.find(between);
-        parts.push_back(text.substr(0, end));
-        if (end == std::string_view::npos) return parts;
-        text.remove_prefix(end + 1);
-    }
-}
 
 std::optional<std::uint32_t> number_of(std::string_view text) {
     std::uint32_t number = 0;

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "common/files.hpp"
+#include "common/text.hpp"
 
 namespace eve::plugins {
 namespace {
@@ -23,16 +24,6 @@ constexpr std::size_t components_max = 64;
 
 UniqueFd open_beneath(int rootfs, const std::string& path, std::uint64_t flags, std::uint64_t mode = 0) {
     return UniqueFd(open_resolved(rootfs, path.c_str(), flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
-}
-
-std::vector<std::string_view> parts_of(std::string_view text, char between) {
-    std::vector<std::string_view> parts;
-    while (true) {
-        const auto end = text.find(between);
-        parts.push_back(text.substr(0, end));
-        if (end == std::string_view::npos) return parts;
-        text.remove_prefix(end + 1);
-    }
 }
 
 }  // namespace

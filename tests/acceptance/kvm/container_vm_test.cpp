@@ -8,11 +8,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
-#include <functional>
-#include <sstream>
 
 #include "eve/sdk/kept_process.hpp"
-#include "limit.hpp"
+#include "tests/acceptance/kvm/watching.hpp"
 #include "tests/conformance/plugin_fixture.hpp"
 
 namespace eve::plugin {
@@ -23,20 +21,6 @@ using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
 constexpr const char* app_id = "6ba7b814-9dad-11d1-80b4-00c04fd430c8";
-
-std::string text_of(const std::string& path) {
-    std::ifstream file(path);
-    std::stringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
-
-bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds most) {
-    const kvm::Limit patience(most, -1);
-    while (!holds())
-        if (patience.wait(-1, 0, 50ms) != kvm::Limit::Wait::ready) return holds();
-    return true;
-}
 
 class ContainerVm : public ::testing::Test {
 protected:

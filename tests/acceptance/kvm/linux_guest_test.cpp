@@ -4,11 +4,8 @@
 
 #include <array>
 #include <cstdio>
-#include <fstream>
-#include <functional>
-#include <sstream>
 
-#include "limit.hpp"
+#include "tests/acceptance/kvm/watching.hpp"
 #include "tests/conformance/plugin_fixture.hpp"
 
 namespace eve::plugin {
@@ -18,20 +15,6 @@ using namespace std::chrono_literals;
 
 constexpr const char* app_id = "6ba7b812-9dad-11d1-80b4-00c04fd430c8";
 constexpr const char* image_maker = SOURCE_ROOT "/scripts/make-guest-image";
-
-std::string text_of(const std::string& path) {
-    std::ifstream file(path);
-    std::stringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
-
-bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds most) {
-    const kvm::Limit patience(most, -1);
-    while (!holds())
-        if (patience.wait(-1, 0, 50ms) != kvm::Limit::Wait::ready) return holds();
-    return true;
-}
 
 TEST(LinuxGuest, BootsToItsBannerAndGoesDownByItsPowerButton) {
     if (::access("/usr/bin/qemu-system-x86_64", X_OK) != 0) GTEST_SKIP() << "qemu-system-x86_64 is not installed";
