@@ -78,11 +78,12 @@ lab_agent_start() {
 lab_agent_pid() { cat "$LAB_ROOT/run/$1.pid"; }
 lab_agent_runs() { kill -0 "$(lab_agent_pid "$1")"; }
 
-# The node's own processes (not guests, keepers and dnsmasq).
+# The node's own processes (not guests, keepers and dnsmasq). One that ends has no program any more, but still its place in the namespace: it
+# counts until it has gone.
 lab_node_pids() {
     local pid
     for pid in $(ip netns pids "$LAB_NODE_NS"); do
-        case "$(basename "$(readlink "/proc/$pid/exe" 2>/dev/null)")" in zedbox | plugin-host | fetch) echo "$pid" ;; esac
+        case "$(basename "$(readlink "/proc/$pid/exe" 2>/dev/null)")" in zedbox | plugin-host | fetch | '') echo "$pid" ;; esac
     done
 }
 
