@@ -23,7 +23,7 @@ Result<ChildProcess> ChildProcess::start(const ChildOptions& options) {
     std::vector<UniqueFd> high;
     for (const auto& [ours, theirs] : options.descriptors) {
         high.emplace_back(fcntl(ours, F_DUPFD_CLOEXEC, first_free_fd));
-        if (!high.back().valid() || theirs >= first_free_fd) return os_error("descriptors of " + options.program);
+        if (!high.back() || theirs >= first_free_fd) return os_error("descriptors of " + options.program);
     }
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;

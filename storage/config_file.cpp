@@ -83,7 +83,7 @@ void ConfigWatch::open() {
     const auto path = root_.path(config_directory);
     auto directory = DurableDirectory::make(path);
     UniqueFd inotify(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-    if (directory && inotify.valid() && inotify_add_watch(inotify.get(), path.c_str(), events) >= 0) {
+    if (directory && inotify && inotify_add_watch(inotify.get(), path.c_str(), events) >= 0) {
         inotify_ = std::move(inotify);
         watch_ = loop_.watch(inotify_.get(), Ready::readable, [this] { on_events(); });
         return;

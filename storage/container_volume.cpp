@@ -107,7 +107,7 @@ Status fill(const VolumeFilesOptions& options, const volumemgr::VolumeOrder& ord
     const std::string root_path = temporary + "/" + container_root;
     if (mkdir(temporary.c_str(), 0700) != 0 || mkdir(root_path.c_str(), 0755) != 0) return os_error("make " + temporary);
     const UniqueFd root(open(root_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-    if (!root.valid() || fchmod(root.get(), 0755) != 0) return os_error("make " + root_path);
+    if (!root || fchmod(root.get(), 0755) != 0) return os_error("make " + root_path);
 
     unpack::Budget budget{.bytes = room(temporary, options.container_bytes_max), .entries = options.container_entries_max};
     std::uint64_t all = 0, done = 0;
@@ -117,7 +117,7 @@ Status fill(const VolumeFilesOptions& options, const volumemgr::VolumeOrder& ord
         const std::string name = "layer " + std::to_string(i + 1) + " of " + std::to_string(manifest->layers.size());
         const UniqueFd blob(open(blob_path(options.store, types::oci_sha256(layer.digest)).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
         struct stat facts{};
-        if (!blob.valid() || fstat(blob.get(), &facts) != 0) return os_error(name);
+        if (!blob || fstat(blob.get(), &facts) != 0) return os_error(name);
         if (static_cast<std::uint64_t>(facts.st_size) != layer.size)
             return Error{.code = Code::invalid_argument, .what = name + " has another size than the manifest says"};
         auto unpacked = unpack_one(options.unpack, blob.get(), root.get(), types::oci_packing(layer.mediaType).value_or(types::OciPacking::none), budget, context);
@@ -163,7 +163,7 @@ Status remove_tree(const std::string& path) {
     if (unlink(path.c_str()) == 0 || errno == ENOENT) return {};
     if (errno != EISDIR && errno != EPERM) return os_error("remove " + path);
     const UniqueFd top(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!top.valid()) return os_error("remove " + path);
+    if (!top) return os_error("remove " + path);
     // Every directory below is moved to the top before it is looked into: no path gets long, and one that something is mounted on cannot be moved.
     std::uint64_t number = 0;
     std::vector<std::string> moved;
@@ -201,7 +201,7 @@ Status remove_tree(const std::string& path) {
         const std::string name = moved.back();
         moved.pop_back();
         const UniqueFd directory(openat(top.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-        if (!directory.valid()) return os_error("remove " + path);
+        if (!directory) return os_error("remove " + path);
         if (auto emptied = empty(directory.get()); !emptied) return emptied;
         if (unlinkat(top.get(), name.c_str(), AT_REMOVEDIR) != 0) return os_error("remove " + path);
     }

@@ -190,7 +190,7 @@ private:
             return write_durably(to, blob.content);
         }
         const UniqueFd source(open(blob.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-        if (!source.valid()) return os_error("open " + blob.path);
+        if (!source) return os_error("open " + blob.path);
         if (link(blob.path.c_str(), to.c_str()) == 0) return {};
         const std::string temporary = to + ".tmp";
         (void)unlink(temporary.c_str());
@@ -205,7 +205,7 @@ private:
 
     static Status copy_to(int source, const std::string& temporary, const LaneContext& context) {
         const UniqueFd fd(open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400));
-        if (!fd.valid()) return os_error("write " + temporary);
+        if (!fd) return os_error("write " + temporary);
         if (auto copied = copy_file(source, fd.get(), {}, context); !copied) return copied;
         return fsync(fd.get()) == 0 ? Status{} : Status(os_error("write " + temporary));
     }

@@ -108,7 +108,7 @@ Result<DurableDirectory> DurableDirectory::make(const std::string& base, std::st
 Result<DurableDirectory> DurableDirectory::walk(const std::string& base, std::string_view relative, bool make) {
     auto path = base.empty() ? std::string("/") : base;
     UniqueFd fd(::open(path.c_str(), directory_flags));
-    if (!fd.valid() && errno == ENOENT && make) {
+    if (!fd && errno == ENOENT && make) {
         const auto [parent, name] = split(path);
         if (name.empty() || parent == path) return error_of(ENOENT, "open " + path);
         auto above = walk(parent, {}, true);
@@ -117,7 +117,7 @@ Result<DurableDirectory> DurableDirectory::walk(const std::string& base, std::st
         if (auto synced = above->sync(); !synced) return std::move(synced).error();
         fd = UniqueFd(::openat(above->descriptor(), name.c_str(), directory_flags));
     }
-    if (!fd.valid()) return error_of(errno, "open " + path);
+    if (!fd) return error_of(errno, "open " + path);
     while (!relative.empty()) {
         const auto slash = relative.find('/');
         const std::string name(relative.substr(0, slash));
@@ -127,12 +127,12 @@ Result<DurableDirectory> DurableDirectory::walk(const std::string& base, std::st
         path += name;
         if (name == "." || name == "..") return Error{.code = Code::invalid_argument, .what = path + ": leads out of its directory"};
         UniqueFd next(::openat(fd.get(), name.c_str(), directory_flags | O_NOFOLLOW));
-        if (!next.valid() && errno == ENOENT && make) {
+        if (!next && errno == ENOENT && make) {
             if (::mkdirat(fd.get(), name.c_str(), 0700) != 0 && errno != EEXIST) return error_of(errno, "make " + path);
             if (::fsync(fd.get()) != 0) return error_of(errno, "sync the directory of " + path);
             next = UniqueFd(::openat(fd.get(), name.c_str(), directory_flags | O_NOFOLLOW));
         }
-        if (!next.valid()) return error_of(errno, "open " + path);
+        if (!next) return error_of(errno, "open " + path);
         fd = std::move(next);
     }
     return DurableDirectory(std::move(fd), std::move(path));
@@ -145,8 +145,8 @@ Status DurableDirectory::write(const std::string& name, std::string_view content
     do {
         temporary = temporary_name(options.temporary);
         fd = UniqueFd(::openat(fd_.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, options.mode));
-    } while (!fd.valid() && errno == EEXIST);
-    if (!fd.valid()) return failed("create a temporary for");
+    } while (!fd && errno == EEXIST);
+    if (!fd) return failed("create a temporary for");
     const auto give_up = [&](Error error) {
         ::unlinkat(fd_.get(), temporary.c_str(), 0);
         return error;
@@ -195,7 +195,7 @@ Result<std::string> DurableDirectory::read(const std::string& name, std::size_t 
     const auto whole = path_ + "/" + name;
     const UniqueFd fd(::openat(fd_.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     struct stat facts {};
-    if (!fd.valid() || ::fstat(fd.get(), &facts) != 0) return error_of(errno, "read " + whole);
+    if (!fd || ::fstat(fd.get(), &facts) != 0) return error_of(errno, "read " + whole);
     if (!S_ISREG(facts.st_mode)) return Error{.code = Code::failed_precondition, .what = "read " + whole + ": not a regular file"};
     const auto too_long = [&] {
         return Error{.code = Code::failed_precondition, .what = "read " + whole + ": longer than " + std::to_string(bytes_max) + " bytes"};

@@ -37,7 +37,7 @@ constexpr std::chrono::seconds silence_grace{120};  ///< beyond the stall limit:
 /// A descriptor of `text` that can only be read.
 Result<UniqueFd> sealed_memory(const std::string& text) {
     UniqueFd fd(memfd_create("roots", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    if (!fd.valid()) return os_error("memory for the trusted roots");
+    if (!fd) return os_error("memory for the trusted roots");
     for (std::size_t written = 0; written < text.size();) {
         const ssize_t n = write(fd.get(), text.data() + written, text.size() - written);
         if (n < 0 && errno == EINTR) continue;
@@ -84,7 +84,7 @@ public:
                                            const LaneContext& context) override {
         if (auto made = make_directories(parent_directory(request.target)); !made) return std::move(made).error();
         const UniqueFd target(open(request.target.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-        if (!target.valid()) return os_error("open " + request.target);
+        if (!target) return os_error("open " + request.target);
         if (flock(target.get(), LOCK_EX | LOCK_NB) != 0)
             return Error{
                 .code = Code::unavailable, .what = "an earlier transfer still writes to " + request.target, .retry_after = std::chrono::seconds{1}};
@@ -99,7 +99,7 @@ public:
 
     Result<std::string> resolve(const downloader::FetchRequest& request, const LaneContext& context) override {
         const UniqueFd target(memfd_create("manifest", MFD_CLOEXEC));
-        if (!target.valid()) return os_error("memory for the manifest");
+        if (!target) return os_error("memory for the manifest");
         ResumePoint reached;
         bool died = false;
         fetch::Order order = order_of(request, types::oci_manifest_bytes_max);

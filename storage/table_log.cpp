@@ -109,7 +109,7 @@ Result<TableLog> TableLog::open(const DurableDirectory& directory) {
     const auto path = directory.path() + "/" + name;
     UniqueFd fd(::openat(directory.descriptor(), name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
     struct stat facts {};
-    if (!fd.valid() || ::fstat(fd.get(), &facts) != 0) return error_of(errno, "open " + path);
+    if (!fd || ::fstat(fd.get(), &facts) != 0) return error_of(errno, "open " + path);
     if (!S_ISREG(facts.st_mode)) return Error{.code = Code::failed_precondition, .what = path + ": not a regular file"};
     // One that was just made: what is promised of its content is worth nothing without its name.
     if (facts.st_size == 0)

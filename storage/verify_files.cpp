@@ -45,7 +45,7 @@ public:
 
         UniqueFd fd(open(request.pending.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
         struct stat facts{};
-        if (!fd.valid()) {
+        if (!fd) {
             // A crash after the last rename and before the status left it here.
             if (errno == ENOENT) return already_verified(final_path, request, context);
             return os_error("open " + request.pending);
@@ -126,7 +126,7 @@ private:
     static Result<std::uint64_t> hash_is(const std::string& path, const std::string& sha256, const LaneContext& context) {
         const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
         struct stat facts{};
-        if (!fd.valid() || fstat(fd.get(), &facts) != 0) return os_error("open " + path);
+        if (!fd || fstat(fd.get(), &facts) != 0) return os_error("open " + path);
         if (!S_ISREG(facts.st_mode)) return Error{.code = Code::failed_precondition, .what = path + " is not a file"};
         Sha256 hash;
         const auto size = static_cast<std::uint64_t>(facts.st_size);

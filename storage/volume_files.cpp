@@ -111,7 +111,7 @@ public:
     Result<volumemgr::VolumeFacts> inspect(const std::string& path, Format format) override {
         if (format == Format::CONTAINER) return inspect_container(path);
         const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-        if (!fd.valid()) return os_error("open " + path);
+        if (!fd) return os_error("open " + path);
         return inspect_open(fd.get(), format);
     }
 
@@ -123,7 +123,7 @@ public:
         if (auto removed = remove_tree(temporary); !removed) return std::move(removed).error();
         if (order.format == Format::CONTAINER) return create_container(options_, order, temporary, progress, context);
         const UniqueFd fd(open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-        if (!fd.valid()) return os_error("make " + temporary);
+        if (!fd) return os_error("make " + temporary);
         auto made = fill(fd.get(), order, progress, context);
         if (made && (fsync(fd.get()) != 0 || renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, order.path.c_str(), RENAME_NOREPLACE) != 0))
             made = os_error("keep " + order.path);
@@ -165,7 +165,7 @@ private:
         }
         if (!is_sha256(order.blob_sha256)) return Error{.code = Code::invalid_argument, .what = "not a sha256"};
         const UniqueFd blob(open(blob_path(options_.store, order.blob_sha256).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-        if (!blob.valid()) return os_error("open blob " + order.blob_sha256);
+        if (!blob) return os_error("open blob " + order.blob_sha256);
         auto facts = inspect_open(blob.get(), order.format);
         if (!facts) return std::move(facts).error();
         if (order.format == Format::RAW || order.format == Format::ISO) {

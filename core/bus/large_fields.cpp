@@ -36,8 +36,8 @@ Result<std::string> write_new(const std::string& directory, std::string_view tag
         [[maybe_unused]] const auto got = ::getrandom(&random, sizeof random, 0);
         const auto path = directory + std::string(tag) + std::to_string(random);
         const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-        if (!fd.valid() && errno == EEXIST) continue;
-        if (!fd.valid()) return failed(errno, "create " + path);
+        if (!fd && errno == EEXIST) continue;
+        if (!fd) return failed(errno, "create " + path);
         const auto written = ::write(fd.get(), content.data(), content.size());
         if (written == static_cast<ssize_t>(content.size())) return path;
         const int number = written < 0 ? errno : ENOSPC;
@@ -50,7 +50,7 @@ Result<std::string> write_new(const std::string& directory, std::string_view tag
 Result<std::string> read_once(const std::string& path) {
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     struct stat facts {};
-    if (!fd.valid() || ::fstat(fd.get(), &facts) != 0) return failed(errno, "read " + path);
+    if (!fd || ::fstat(fd.get(), &facts) != 0) return failed(errno, "read " + path);
     if (!S_ISREG(facts.st_mode) || facts.st_size >= static_cast<off_t>(wire::large_limit))
         return Error{.code = Code::invalid_argument, .what = "read " + path + ": not a file shorter than 1 MiB"};
     std::string content(static_cast<std::size_t>(facts.st_size), '\0');

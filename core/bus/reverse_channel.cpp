@@ -33,7 +33,7 @@ struct ReverseChannel::State : std::enable_shared_from_this<State> {
 
     void accept() {
         UniqueFd fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-        if (!fd.valid()) return;
+        if (!fd) return;
         if (!peer_is_trusted(fd.get()) || producers.size() >= producers_max) {
             log.write(Level::warn, "bus.producer_refused", {{"path", path}});
             return;

@@ -98,7 +98,7 @@ void SocketFeed::broken() {
 void SocketFeed::readable() {
     const auto self = shared_from_this();
     std::vector<char> buffer(wire::message_limit);
-    for (int messages = 0; messages < messages_per_turn && sink_ && fd_.valid(); ++messages) {
+    for (int messages = 0; messages < messages_per_turn && sink_ && fd_; ++messages) {
         const auto got = ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_TRUNC);
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
         if (got <= 0) return broken();
@@ -175,7 +175,7 @@ void DirectoryFeed::look_for_directory() {
     constexpr std::uint32_t events =
         IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
     const auto directory = deps_->root.path(place_);
-    const bool watched = inotify_.valid() && ::inotify_add_watch(inotify_.get(), directory.c_str(), events) >= 0;
+    const bool watched = inotify_ && ::inotify_add_watch(inotify_.get(), directory.c_str(), events) >= 0;
     const bool foreign = watched && !is_ours_alone(directory);
     if (foreign && !refused_)
         deps_->log.write(Level::error, "bus.publisher_refused",

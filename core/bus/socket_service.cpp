@@ -223,7 +223,7 @@ void SocketService::watch() {
 
 void SocketService::accept() {
     UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!fd.valid()) {
+    if (!fd) {
         if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS) return;
         deps_->log.write(Level::error, "bus.accept_failed", {{"topic", publication_.id().name()}, {"error", std::strerror(errno)}});
         deps_->loop.unwatch(*std::exchange(watch_, std::nullopt));

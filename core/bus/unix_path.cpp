@@ -30,7 +30,7 @@ Result<UnixPath> UnixPath::of(const std::string& path) {
         const auto slash = path.rfind('/');
         if (slash == std::string::npos) return Error{.code = Code::invalid_argument, .what = "socket " + path + ": name too long"};
         made.directory_ = UniqueFd(::open(path.substr(0, slash + 1).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-        if (!made.directory_.valid()) return failed(errno, "open the directory of socket " + path);
+        if (!made.directory_) return failed(errno, "open the directory of socket " + path);
         name = "/proc/self/fd/" + std::to_string(made.directory_.get()) + path.substr(slash);
         if (name.size() >= sizeof made.address_.sun_path) return Error{.code = Code::invalid_argument, .what = "socket " + path + ": name too long"};
     }
@@ -42,7 +42,7 @@ Result<UniqueFd> connect_unix(const std::string& path, int type) {
     auto target = UnixPath::of(path);
     if (!target) return std::move(target).error();
     UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!fd.valid()) return failed(errno, "socket");
+    if (!fd) return failed(errno, "socket");
     if (::connect(fd.get(), target->address(), target->length()) != 0) return failed(errno, "connect to " + path);
     return fd;
 }
@@ -56,7 +56,7 @@ Result<UniqueFd> listen_unix(const std::string& path, int type) {
     struct stat facts {};
     if (::lstat(path.c_str(), &facts) == 0 && S_ISSOCK(facts.st_mode)) ::unlink(path.c_str());
     UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!fd.valid()) return failed(errno, "socket");
+    if (!fd) return failed(errno, "socket");
     ::fchmod(fd.get(), 0600);  // what bind() creates the file with
     if (::bind(fd.get(), target->address(), target->length()) != 0) return failed(errno, "bind " + path);
     if (::listen(fd.get(), backlog) != 0) return failed(errno, "listen at " + path);

@@ -73,7 +73,7 @@ struct ExecDoor::State : WhileAlive<ExecDoor::State> {
 
     void accept() {
         auto fd = std::make_shared<UniqueFd>(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-        if (!fd->valid()) return;
+        if (!*fd) return;
         if (!peer_is_trusted(fd->get()) || knocking >= knocking_max) {
             deps.log.write(Level::warn, "exec.refused", {{"reason", knocking >= knocking_max ? "too many at once" : "neither root nor the node's user"}});
             return;

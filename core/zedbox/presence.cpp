@@ -49,7 +49,7 @@ Result<std::unique_ptr<AgentPresence>> AgentPresence::claim(Loop& loop, const Ro
     const auto base = root.path("/run/" + agent);
     const auto path = base + ".pid";
     UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));
-    if (!fd.valid()) return storage::error_of(errno, "open " + path);
+    if (!fd) return storage::error_of(errno, "open " + path);
     const auto taken = [&](const std::string& owner) {
         return Error{.code = Code::already_exists,
                      .what = agent + " runs already (" + owner + ", " + path + ")",
@@ -84,7 +84,7 @@ void AgentPresence::tick() {
 void AgentPresence::still_running() {
     if (finished_) return;
     const UniqueFd fd(::open((base_ + ".touch").c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));
-    if (fd.valid()) ::futimens(fd.get(), nullptr);  // a watchdog sees what is missing
+    if (fd) ::futimens(fd.get(), nullptr);  // a watchdog sees what is missing
 }
 
 void AgentPresence::finish(int exit_code) {

@@ -365,7 +365,7 @@ private:
             ours_.insert(path);
         }
         const UniqueFd fd(openat(root_, path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-        if (!fd.valid()) return os_failure("open " + quoted(path));
+        if (!fd) return os_failure("open " + quoted(path));
         if (auto owned = own(fd.get(), entry, path); !owned) return owned;
         if (auto set = set_attributes(fd.get(), entry, path); !set) return set;
         // Open to us until the layer is done.
@@ -392,7 +392,7 @@ private:
         facts_.bytes += size;
         if (auto cleared = clear(path); !cleared) return cleared;
         const UniqueFd fd(openat(root_, path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-        if (!fd.valid()) return os_failure("make " + quoted(path));
+        if (!fd) return os_failure("make " + quoted(path));
         ours_.insert(path);
         std::uint64_t end = 0;
         for (;;) {

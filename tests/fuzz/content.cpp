@@ -118,7 +118,7 @@ private:
     void serve() {
         while (!ending_) {
             const UniqueFd peer(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-            if (!peer.valid()) continue;
+            if (!peer) continue;
             std::string request;
             char buffer[4096];
             pollfd wait{.fd = peer.get(), .events = POLLIN, .revents = 0};

@@ -108,10 +108,10 @@ TEST_P(SubscriberTranscript, OurSubscriberKeepsToIt) {
     std::size_t told = 0;
     for (const auto& line : read_transcript(GetParam())) {
         SCOPED_TRACE(std::string(GetParam()) + ":" + std::to_string(line.number));
-        if (!peer.valid()) {
+        if (!peer) {
             ASSERT_TRUE(world.run_until([&] {
                 peer = UniqueFd(::accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-                return peer.valid();
+                return static_cast<bool>(peer);
             }));
         }
         if (line.kind == '<') say(peer.get(), line.text);
