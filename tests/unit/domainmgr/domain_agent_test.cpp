@@ -3,12 +3,8 @@
 #include <gmock/gmock.h>
 
 #include "eve/testing/call_context.hpp"
-#include "core/domainmgr/agent.hpp"
 #include "core/domainmgr/listing.hpp"
-#include "tests/doubles/domain_node.hpp"
-#include "tests/doubles/fake_record_store.hpp"
-#include "tests/doubles/recording_log.hpp"
-#include "tests/doubles/sim_loop.hpp"
+#include "tests/unit/domainmgr/domain_bench.hpp"
 
 namespace eve {
 namespace {
@@ -19,31 +15,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using types::SwState;
 
-class DomainAgentTest : public ::testing::Test {
+class DomainAgentTest : public DomainBench {
 protected:
-    SimClock clock;
-    SimLoop loop{clock};
-    RecordingLog log;
-    FakeRecordStore store;
-    SimLanes lanes{loop, Prng{3}};
-    Bus bus{{.loop = loop, .log = log, .store = &store}};
-    DomainNode node{bus};
-    FakeDomainHost host;
-    FakeRuntimes runtimes;
-    Prng prng{7};
-    std::unique_ptr<domainmgr::Agent> agent;
-    std::unique_ptr<Subscription<types::DomainStatus>> statuses = bus.subscribe<types::DomainStatus>({.agent = "domainmgr"});
-    std::unique_ptr<Subscription<types::DomainNotes>> notes = bus.subscribe<types::DomainNotes>({.agent = "domainmgr"});
-
-    void start_agent() {
-        agent = std::make_unique<domainmgr::Agent>(domainmgr::Agent::Deps{.bus = bus,
-                                                                          .loop = loop,
-                                                                          .lanes = lanes,
-                                                                          .log = log,
-                                                                          .runtimes = runtimes,
-                                                                          .host = host,
-                                                                          .random = [this](std::uint64_t limit) { return prng.below(limit); }});
-    }
     void start_node() {
         node.publish_all();
         start_agent();
@@ -55,16 +28,6 @@ protected:
         lanes.drop_everything();
     }
     testing::FakeHypervisor& hypervisor() { return *runtimes.hypervisor; }
-    types::DomainStatus status(unsigned n) const {
-        const auto* found = statuses->get(app_uuid(n));
-        return found == nullptr ? types::DomainStatus{} : *found;
-    }
-    bool until(unsigned n, SwState state, std::chrono::nanoseconds limit = 30s) {
-        const auto end = loop.now() + limit;
-        const bool reached = loop.run_until([&] { return status(n).State == state; }, limit);
-        if (!reached) clock.advance_to(end);
-        return reached;
-    }
     std::size_t calls(const std::string& call) const {
         const auto& all = runtimes.hypervisor->calls();
         return static_cast<std::size_t>(std::count(all.begin(), all.end(), call));

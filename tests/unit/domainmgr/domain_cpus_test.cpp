@@ -2,11 +2,8 @@
 
 #include <gmock/gmock.h>
 
-#include "core/domainmgr/agent.hpp"
-#include "tests/doubles/domain_node.hpp"
-#include "tests/doubles/fake_record_store.hpp"
-#include "tests/doubles/recording_log.hpp"
-#include "tests/doubles/sim_loop.hpp"
+#include "tests/unit/domainmgr/domain_bench.hpp"
+
 
 namespace eve {
 namespace {
@@ -32,35 +29,14 @@ public:
     }
 };
 
-class DomainCpusTest : public ::testing::Test {
+class DomainCpusTest : public DomainBench {
 protected:
-    SimClock clock;
-    SimLoop loop{clock};
-    RecordingLog log;
-    FakeRecordStore store;
-    SimLanes lanes{loop, Prng{3}};
-    Bus bus{{.loop = loop, .log = log, .store = &store}};
-    DomainNode node{bus};
-    FakeDomainHost host;
-    FakeRuntimes runtimes;
-    Prng prng{7};
     std::shared_ptr<RecordingCpus> cpus = std::make_shared<RecordingCpus>();
-    std::unique_ptr<domainmgr::Agent> agent;
-    std::unique_ptr<Subscription<types::DomainStatus>> statuses = bus.subscribe<types::DomainStatus>({.agent = "domainmgr"});
 
     void SetUp() override {
         host.figures.Ncpus = 4;
         runtimes.cpus = cpus;
         runtimes.hypervisor->description.capabilities.cpu_pinning = true;
-    }
-    void start_agent() {
-        agent = std::make_unique<domainmgr::Agent>(domainmgr::Agent::Deps{.bus = bus,
-                                                                          .loop = loop,
-                                                                          .lanes = lanes,
-                                                                          .log = log,
-                                                                          .runtimes = runtimes,
-                                                                          .host = host,
-                                                                          .random = [this](std::uint64_t limit) { return prng.below(limit); }});
     }
     void start_node() {
         node.publish_all();
@@ -74,13 +50,6 @@ protected:
         return config;
     }
     void want(const types::DomainConfig& config) { (void)node.configs->publish(config.UUIDandVersion.UUID.to_string(), config); }
-    types::DomainStatus status(unsigned n) const {
-        const auto* found = statuses->get(app_uuid(n));
-        return found == nullptr ? types::DomainStatus{} : *found;
-    }
-    bool until(unsigned n, SwState state, std::chrono::nanoseconds limit = 60s) {
-        return loop.run_until([&] { return status(n).State == state; }, limit);
-    }
     bool until_gone(unsigned n) {
         (void)node.configs->unpublish(app_uuid(n));
         return loop.run_until([&] { return statuses->get(app_uuid(n)) == nullptr; }, 5min);

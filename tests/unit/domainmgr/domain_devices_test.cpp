@@ -2,15 +2,11 @@
 
 #include <gmock/gmock.h>
 
-#include "core/domainmgr/agent.hpp"
 #include "core/types/hardware.hpp"
 #include "eve/testing/call_context.hpp"
 #include "pci_assigner.hpp"
-#include "tests/doubles/domain_node.hpp"
-#include "tests/doubles/fake_record_store.hpp"
 #include "tests/doubles/fake_sysfs.hpp"
-#include "tests/doubles/recording_log.hpp"
-#include "tests/doubles/sim_loop.hpp"
+#include "tests/unit/domainmgr/domain_bench.hpp"
 
 namespace eve {
 namespace {
@@ -63,26 +59,13 @@ public:
     }
 };
 
-class DomainDevicesTest : public ::testing::Test {
+class DomainDevicesTest : public DomainBench {
 protected:
-    SimClock clock;
-    SimLoop loop{clock};
-    RecordingLog log;
-    FakeRecordStore store;
-    SimLanes lanes{loop, Prng{3}};
-    Bus bus{{.loop = loop, .log = log, .store = &store}};
-    DomainNode node{bus};
-    FakeDomainHost host;
-    FakeRuntimes runtimes;
-    Prng prng{7};
     FakeSysfs sysfs;
     FakeVfio vfio;
     FakeFunctionSetter functions;
     types::PhysicalIOAdapterList model{.Initialized = true};
-    std::unique_ptr<domainmgr::Agent> agent;
-    std::unique_ptr<Subscription<types::DomainStatus>> statuses = bus.subscribe<types::DomainStatus>({.agent = "domainmgr"});
     std::unique_ptr<Subscription<types::AssignableAdapters>> adapters = bus.subscribe<types::AssignableAdapters>({.agent = "domainmgr"});
-    std::unique_ptr<Subscription<types::DomainNotes>> notes = bus.subscribe<types::DomainNotes>({.agent = "domainmgr"});
 
     const std::string port = "0000:00:03.0", nic = "0000:00:04.0", nvme = "0000:00:05.0";
 
@@ -107,15 +90,6 @@ protected:
         adapter.Phyaddr.Ifname = interface;
         model.AdapterList.push_back(adapter);
     }
-    void start_agent() {
-        agent = std::make_unique<domainmgr::Agent>(domainmgr::Agent::Deps{.bus = bus,
-                                                                          .loop = loop,
-                                                                          .lanes = lanes,
-                                                                          .log = log,
-                                                                          .runtimes = runtimes,
-                                                                          .host = host,
-                                                                          .random = [this](std::uint64_t limit) { return prng.below(limit); }});
-    }
     void start_node() {
         node.publish_all();
         (void)node.model->publish("global", model);
@@ -123,13 +97,6 @@ protected:
         loop.run_for(5s);
     }
     void publish_model() { (void)node.model->publish("global", model); }
-    types::DomainStatus status(unsigned n) const {
-        const auto* found = statuses->get(app_uuid(n));
-        return found == nullptr ? types::DomainStatus{} : *found;
-    }
-    bool until(unsigned n, SwState state, std::chrono::nanoseconds limit = 60s) {
-        return loop.run_until([&] { return status(n).State == state; }, limit);
-    }
     types::DomainConfig config_with(unsigned n, const std::string& adapter) {
         auto config = domain_config(n, host);
         config.IoAdapterList.emplace_back();
