@@ -6,6 +6,7 @@
 #include "containerd/caretaker.hpp"
 #include "containerd/host_interfaces.hpp"
 #include "containerd/oci_spec.hpp"
+#include "common/grammar.hpp"
 #include "common/rootfs.hpp"
 
 namespace eve::containerd {
@@ -51,7 +52,7 @@ void check_vifs(const DomainSpec& spec, Problems& problems) {
         if (vif.name.empty() || vif.name.size() > interface_name_max || !plain_file_name(vif.name)) problems.add(field + ".name", "this cannot be an interface's name");
         else if (!names.insert(vif.name).second) problems.add(field + ".name", "two interfaces have this name");
         if (vif.bridge.empty()) problems.add(field + ".bridge", "no bridge is named");
-        if (vif.mac.size() != 17) problems.add(field + ".mac", "this is no MAC address");
+        if (!plugins::valid_mac(vif.mac)) problems.add(field + ".mac", "this is no MAC address");
     }
 }
 

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "common/grammar.hpp"
 #include "container_vm.hpp"
 #include "eve/sdk/kept_process.hpp"
 #include "files.hpp"
@@ -112,7 +113,7 @@ Result<DomainInfo> KvmHypervisor::destroy(const CallContext& call, const DomainI
         if (auto cleared = clear(id, directory->get(), limit); !cleared) return std::move(cleared).error();
         if (::unlinkat(domains_.get(), id.value.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) return file_error(id.value);
     }
-    if (mode == DestroyMode::purge && valid_name(id.value))
+    if (mode == DestroyMode::purge && plugins::valid_name(id.value))
         if (const auto vars = open_directory(host_.config().state_dir.fd, vars_directory)) ::unlinkat(vars->get(), vars_file(id).c_str(), 0);
     return DomainInfo{.id = id, .presence = Presence::absent};
 }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "common/grammar.hpp"
 #include "container_vm.hpp"
 #include "eve/sdk/kept_process.hpp"
 #include "files.hpp"
@@ -161,7 +162,7 @@ Result<ProbeReport> KvmHypervisor::probe(const CallContext& call) {
 Result<std::vector<Problem>> KvmHypervisor::validate(const CallContext&, const DomainSpec& spec) { return problems_of(spec, offer()); }
 
 Result<UniqueFd> KvmHypervisor::directory_of(const DomainId& id) const {
-    if (!valid_name(id.value)) return Error{.code = Code::not_found, .what = "no domain has an id like this"};
+    if (!plugins::valid_name(id.value)) return Error{.code = Code::not_found, .what = "no domain has an id like this"};
     return open_directory(domains_.get(), id.value);
 }
 

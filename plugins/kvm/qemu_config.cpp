@@ -6,6 +6,7 @@
 #include <set>
 
 #include "common/container_image.hpp"
+#include "common/grammar.hpp"
 
 namespace eve::kvm {
 namespace {
@@ -296,12 +297,9 @@ bool plain_name(std::string_view text) {
     });
 }
 
-bool carried(std::string_view value) {
-    return value.size() <= value_size_max &&
-           std::all_of(value.begin(), value.end(), [](unsigned char c) { return c >= 0x20 && c != '"' && c != 0x7f; });
-}
-
 }  // namespace
+
+bool carried(std::string_view value) { return plugins::printable(value, value_size_max) && value.find('"') == std::string_view::npos; }
 
 const std::string* Section::find(std::string_view name) const {
     const auto entry = std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.first == name; });

@@ -64,6 +64,8 @@ inline constexpr std::uint32_t sata_ports = 6;
 
 /// QEMU reads lines of 1,023 bytes and names of 63; what would be cut is refused.
 inline constexpr std::size_t value_size_max = 900;
+/// Whether a value can be carried in QEMU's configuration: not too long, no quote, no control character.
+bool carried(std::string_view value);
 inline constexpr std::size_t name_size_max = 63;
 
 /// Of a container in a virtual machine, in the domain's directory: the file with the guest's report, and for the disk of that place a directory

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "common/grammar.hpp"
 #include "eve/sdk/kept_process.hpp"
 #include "files.hpp"
 #include "qmp.hpp"
@@ -15,7 +16,7 @@
 namespace eve::kvm {
 
 Status KvmHypervisor::plug(const CallContext& call, const UsbAttachment& device) {
-    if (!valid_name(device.name) || device.name.size() > name_size_max) return Error{.code = Code::invalid_argument, .what = "not a name of a device", .field = ".name"};
+    if (!plugins::valid_name(device.name) || device.name.size() > name_size_max) return Error{.code = Code::invalid_argument, .what = "not a name of a device", .field = ".name"};
     const Limit limit(call, call_max);
     auto directory = directory_of(device.domain);
     if (!directory) return std::move(directory).error();
@@ -39,7 +40,7 @@ Status KvmHypervisor::plug(const CallContext& call, const UsbAttachment& device)
 }
 
 Status KvmHypervisor::unplug(const CallContext& call, const UsbAttachment& device) {
-    if (!valid_name(device.name)) return Error{.code = Code::invalid_argument, .what = "not a name of a device", .field = ".name"};
+    if (!plugins::valid_name(device.name)) return Error{.code = Code::invalid_argument, .what = "not a name of a device", .field = ".name"};
     const Limit limit(call, call_max);
     auto directory = directory_of(device.domain);
     if (!directory) return directory.error().code == Code::not_found ? Status{} : Status(std::move(directory).error());

@@ -4,9 +4,15 @@
 #include <set>
 
 #include "common/container_image.hpp"
+#include "common/grammar.hpp"
 
 namespace eve::kvm {
 namespace {
+
+using plugins::valid_mac;
+using plugins::valid_name;
+using plugins::valid_pci_address;
+using plugins::valid_uuid;
 
 constexpr std::size_t interface_name_max = 15;
 constexpr std::uint32_t mtu_min = 68;
@@ -15,34 +21,7 @@ constexpr std::uint32_t vnc_display_max = 65535 - 5900;
 constexpr Bytes memory_min = 1_MiB;
 constexpr Bytes memory_most = Bytes{1ULL << 46};
 
-bool hex_digit(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
-
-bool valid_uuid(std::string_view text) {
-    if (text.size() != 36) return false;
-    for (std::size_t at = 0; at < text.size(); ++at) {
-        const bool dash = at == 8 || at == 13 || at == 18 || at == 23;
-        if (dash ? text[at] != '-' : !hex_digit(text[at])) return false;
-    }
-    return true;
-}
-
-bool valid_mac(std::string_view text) {
-    if (text.size() != 17) return false;
-    for (std::size_t at = 0; at < text.size(); ++at)
-        if (at % 3 == 2 ? text[at] != ':' : !hex_digit(text[at])) return false;
-    const auto low = text[1] <= '9' ? text[1] - '0' : (text[1] | 0x20) - 'a' + 10;
-    return low % 2 == 0;  // not a multicast address
-}
-
 bool valid_interface(std::string_view text) { return valid_name(text) && text.size() <= interface_name_max; }
-
-bool valid_pci_address(std::string_view text) {
-    const auto hex = [](std::string_view digits) { return std::all_of(digits.begin(), digits.end(), hex_digit); };
-    const auto domain = text.find(':');
-    if (domain == std::string_view::npos || domain < 4 || domain > 8 || !hex(text.substr(0, domain))) return false;
-    const auto rest = text.substr(domain + 1);
-    return rest.size() == 7 && hex(rest.substr(0, 2)) && rest[2] == ':' && hex(rest.substr(3, 2)) && rest[5] == '.' && rest[6] >= '0' && rest[6] <= '7';
-}
 
 /// Properties of devices that a board's quirk may set: they change how QEMU treats a device, never what the guest can reach.
 bool allowed_argument(const std::string& name, const std::string& value) {
@@ -53,10 +32,6 @@ bool allowed_argument(const std::string& name, const std::string& value) {
     const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
     return name == "-global" && equals != std::string::npos && properties.contains(value.substr(0, equals)) && equals + 1 < value.size() &&
            std::all_of(value.begin() + static_cast<std::ptrdiff_t>(equals) + 1, value.end(), plain);
-}
-
-bool carried(std::string_view text) {
-    return text.size() <= value_size_max && std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c != '"' && c != 0x7f; });
 }
 
 class Checker {
@@ -214,12 +189,6 @@ private:
 };
 
 }  // namespace
-
-bool valid_name(std::string_view name) {
-    return !name.empty() && name.size() <= 127 && name.front() != '.' && std::all_of(name.begin(), name.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
-    });
-}
 
 std::vector<Problem> problems_of(const DomainSpec& spec, const Offer& offer) { return Checker(spec, offer).run(); }
 

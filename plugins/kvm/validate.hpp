@@ -24,7 +24,4 @@ std::vector<Problem> problems_of(const DomainSpec& spec, const Offer& offer);
 /// A sentence for each field that has no effect on a guest of QEMU.
 std::vector<std::string> without_effect(const DomainSpec& spec, const Offer& offer);
 
-/// Whether the text can name a domain, its directory and its process.
-bool valid_name(std::string_view name);
-
 }  // namespace eve::kvm

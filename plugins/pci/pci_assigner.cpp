@@ -8,6 +8,8 @@
 #include <set>
 #include <utility>
 
+#include "common/grammar.hpp"
+
 namespace eve::pci {
 namespace {
 
@@ -129,7 +131,7 @@ Status PciAssigner::check_set(const PciSet& set, const Devices& devices) {
     if (set.devices.size() > set_max) return Error{.code = Code::invalid_argument, .what = "more devices at once than any machine gives away"};
     for (const auto& claim : set.devices) {
         const auto& address = claim.address;
-        if (!valid_address(address))
+        if (!plugins::valid_pci_address(address))
             return Error{.code = Code::invalid_argument,
                          .what = "`" + address + "` is not a whole PCI address",
                          .field = ".devices",
@@ -332,7 +334,7 @@ Result<std::vector<PciDevice>> PciAssigner::release(const CallContext& call, con
     const auto devices = look();
     std::vector<const PciDevice*> wanted;
     for (const auto& address : addresses) {
-        if (!valid_address(address)) return Error{.code = Code::invalid_argument, .what = "`" + address + "` is not a whole PCI address", .field = ".devices"};
+        if (!plugins::valid_pci_address(address)) return Error{.code = Code::invalid_argument, .what = "`" + address + "` is not a whole PCI address", .field = ".devices"};
         const auto found = devices.find(address);
         if (found == devices.end()) continue;
         const auto& device = found->second;
@@ -360,7 +362,7 @@ Result<std::vector<PciDevice>> PciAssigner::release(const CallContext& call, con
 
 Result<std::vector<PciDevice>> PciAssigner::split(const CallContext& call, const PciSplit& wanted) {
     const auto& address = wanted.address;
-    if (!valid_address(address)) return Error{.code = Code::invalid_argument, .what = "`" + address + "` is not a whole PCI address", .field = ".address"};
+    if (!plugins::valid_pci_address(address)) return Error{.code = Code::invalid_argument, .what = "`" + address + "` is not a whole PCI address", .field = ".address"};
     const auto devices = look();
     const auto found = devices.find(address);
     if (found == devices.end()) return about(Code::not_found, address, "there is no such device");

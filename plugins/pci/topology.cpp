@@ -6,6 +6,8 @@
 #include <iterator>
 #include <set>
 
+#include "common/grammar.hpp"
+
 namespace eve::pci {
 namespace {
 
@@ -118,16 +120,6 @@ std::map<std::string, std::string> essential(Sysfs& sysfs, const HostFiles& file
 
 bool holds_for_guests(std::string_view driver) { return driver == vfio_driver || driver == pciback_driver; }
 
-bool valid_address(std::string_view text) {
-    const auto hex = [](std::string_view digits) {
-        return std::all_of(digits.begin(), digits.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-    };
-    const auto domain = text.find(':');
-    if (domain == std::string_view::npos || domain < 4 || domain > 8 || !hex(text.substr(0, domain))) return false;
-    const auto rest = text.substr(domain + 1);
-    return rest.size() == 7 && hex(rest.substr(0, 2)) && rest[2] == ':' && hex(rest.substr(3, 2)) && rest[5] == '.' && rest[6] >= '0' && rest[6] <= '7';
-}
-
 std::string_view slot_of(std::string_view address) { return address.substr(0, address.rfind('.')); }
 
 std::string device_path(const std::string& address) { return "bus/pci/devices/" + address; }
@@ -135,14 +127,14 @@ std::string device_path(const std::string& address) { return "bus/pci/devices/" 
 std::string owner_in(std::string_view path) {
     std::string owner;
     for (const auto part : parts(path, '/'))
-        if (valid_address(part)) owner = part;
+        if (plugins::valid_pci_address(part)) owner = part;
     return owner;
 }
 
 std::vector<PciDevice> read_devices(Sysfs& sysfs, const HostFiles& files) {
     std::map<std::string, PciDevice> devices;
     for (const auto& address : sysfs.names("bus/pci/devices")) {
-        if (!valid_address(address)) continue;
+        if (!plugins::valid_pci_address(address)) continue;
         const auto path = device_path(address);
         PciDevice device{.address = address};
         device.vendor = without_prefix(sysfs.text(path + "/vendor"));
@@ -156,7 +148,7 @@ std::vector<PciDevice> read_devices(Sysfs& sysfs, const HostFiles& files) {
         device.unique = sysfs.target(path + "/firmware_node").value_or({});
         const auto place = sysfs.target(path).value_or({});  // outlives its parts
         for (const auto part : parts(place, '/'))
-            if (valid_address(part) && part != address) device.parent = part;
+            if (plugins::valid_pci_address(part) && part != address) device.parent = part;
         device.bridge = device.device_class.starts_with("0604");
         device.boot_vga = sysfs.text(path + "/boot_vga") == "1";
         device.functions_max = number(sysfs.text(path + "/sriov_totalvfs"));

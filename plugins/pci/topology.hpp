@@ -16,8 +16,6 @@ inline constexpr std::string_view vfio_driver = "vfio-pci";
 inline constexpr std::string_view pciback_driver = "pciback";
 bool holds_for_guests(std::string_view driver);
 
-/// Whether it is a whole address: "0000:03:00.0", with at least four digits of PCI domain.
-bool valid_address(std::string_view text);
 /// All but the function: "0000:03:00".
 std::string_view slot_of(std::string_view address);
 /// "bus/pci/devices/" + address.

@@ -3,10 +3,16 @@
 #include <algorithm>
 #include <set>
 
+#include "common/grammar.hpp"
 #include "config.hpp"
 
 namespace eve::xen {
 namespace {
+
+using plugins::printable;
+using plugins::valid_mac;
+using plugins::valid_name;
+using plugins::valid_uuid;
 
 constexpr std::size_t interface_name_max = 15 - 4;  // the emulated twin is called "<name>-emu"
 constexpr std::size_t text_max = 4000;
@@ -17,25 +23,7 @@ constexpr std::uint32_t mtu_min = 68;
 constexpr std::uint32_t mtu_max = 65521;
 constexpr std::uint32_t vnc_display_max = 65535 - 5900;
 
-bool hex_digit(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
-
-bool grouped_hex(std::string_view text, std::size_t size, char separator, auto&& separates) {
-    if (text.size() != size) return false;
-    for (std::size_t at = 0; at < size; ++at)
-        if (separates(at) ? text[at] != separator : !hex_digit(text[at])) return false;
-    return true;
-}
-bool valid_uuid(std::string_view text) {
-    return grouped_hex(text, 36, '-', [](std::size_t at) { return at == 8 || at == 13 || at == 18 || at == 23; });
-}
-bool valid_mac(std::string_view text) {
-    if (!grouped_hex(text, 17, ':', [](std::size_t at) { return at % 3 == 2; })) return false;
-    return std::string_view("02468aceACE").find(text[1]) != std::string_view::npos;  // of one interface, not of a group
-}
 bool valid_interface(std::string_view text, std::size_t size_max) { return valid_name(text) && text.size() <= size_max; }
-bool carried(std::string_view text, std::size_t size_max) {
-    return text.size() <= size_max && std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c != 0x7f; });
-}
 
 class Checker {
 public:
@@ -57,7 +45,7 @@ public:
         file(spec_.ramdisk, ".ramdisk");
         file(spec_.firmware, ".firmware");
         require(spec_.ramdisk.empty() || !spec_.kernel.empty(), ".ramdisk", "a RAM disk needs a kernel");
-        require(carried(spec_.extra_args, text_max), ".extra_args", "holds a control character, or has more than 4000 bytes");
+        require(printable(spec_.extra_args, text_max), ".extra_args", "holds a control character, or has more than 4000 bytes");
         require(spec_.device_tree.empty(), ".device_tree", "device trees are not handed to guests by this plugin");
         require(spec_.gpu.empty() || spec_.gpu == "legacy", ".gpu", "the GPU configuration is empty or 'legacy'");
         require(!spec_.oem_license, ".oem_license", "OEM licence tables are not handed to guests by this plugin");
@@ -75,7 +63,7 @@ private:
     }
     void file(const std::string& path, const std::string& field) {
         require(path.empty() || path.front() == '/', field, "the path must be absolute");
-        require(carried(path, path_max), field, "holds a control character, or has more than 1000 bytes");
+        require(printable(path, path_max), field, "holds a control character, or has more than 1000 bytes");
     }
 
     void disks() {
@@ -132,12 +120,6 @@ private:
 };
 
 }  // namespace
-
-bool valid_name(std::string_view name) {
-    return !name.empty() && name.size() <= 127 && name.front() != '.' && std::all_of(name.begin(), name.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
-    });
-}
 
 std::vector<Problem> problems_of(const DomainSpec& spec) { return Checker(spec).run(); }
 

@@ -12,9 +12,6 @@ inline constexpr std::uint32_t disks_max = 24;  ///< xvda to xvdx
 inline constexpr std::uint32_t vifs_max = 32;
 inline constexpr std::uint32_t adapters_max = 32;
 
-/// Letters, digits, dots, dashes and underscores, 1 to 127 of them, no dot in front.
-bool valid_name(std::string_view name);
-
 /// Every reason to refuse `spec`.
 std::vector<Problem> problems_of(const DomainSpec& spec);
 

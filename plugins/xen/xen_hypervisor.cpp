@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/files.hpp"
+#include "common/grammar.hpp"
 #include "eve/sdk/kept_process.hpp"
 #include "observe.hpp"
 #include "validate.hpp"
@@ -149,7 +150,7 @@ Result<std::vector<Problem>> XenHypervisor::validate(const CallContext&, const D
 // ---- observing ----
 
 Result<XenHypervisor::Found> XenHypervisor::find(const DomainId& id, const std::vector<SeenDomain>& all) {
-    if (!valid_name(id.value)) return Error{.code = Code::not_found, .what = "no domain has an id like this"};
+    if (!plugins::valid_name(id.value)) return Error{.code = Code::not_found, .what = "no domain has an id like this"};
     auto directory = open_directory(domains_.get(), id.value);
     if (!directory) return std::move(directory).error();
     auto record = record_in(directory->get());
@@ -470,7 +471,7 @@ Result<DomainInfo> XenHypervisor::stop(const CallContext& call, const DomainId& 
 Result<DomainInfo> XenHypervisor::destroy(const CallContext& call, const DomainId& id, DestroyMode mode) {
     if (mode == DestroyMode::unknown) return Error{.code = Code::invalid_argument, .what = "what to keep is not said", .field = ".mode"};
     const Limit limit(call, call_max);
-    if (valid_name(id.value)) {
+    if (plugins::valid_name(id.value)) {
         auto lock = alone(limit);
         if (!lock) return std::move(lock).error();
         if (auto cleared = clear(id, limit); !cleared) return std::move(cleared).error();
