@@ -24,7 +24,7 @@ random_config() {
         else program+=" | vm($n; \"app$n\"; 1; $((1 + RANDOM % 2)); [allow_all, deny(1; \"198.51.100.$((RANDOM % 200))/32\")]; \"\") | .apps[-1].fixedresources |= (.memory = 32768 | .maxmem = 32768)"; fi
         if [ $((RANDOM % 10)) -lt 2 ]; then program+=" | .apps[-1].activate = false"; else wanted+=("app$n"); fi
     done
-    bench_config "$program | .configItems[0].value = \"5\"" >/dev/null
+    bench_config "$program | .configItems[0].value = \"10\"" >/dev/null
 }
 as_wanted() {
     local apps
@@ -55,7 +55,7 @@ while [ "$(date +%s)" -lt $end ]; do
         2) busybox usleep $((RANDOM * 20)); continue ;;
         *) ;;
     esac
-    lab_until 90 "the node is as its config (round $rounds): ${wanted[*]}" as_wanted || { lab_ctl apps; exit 1; }
+    lab_until 200 "the node is as its config (round $rounds): ${wanted[*]}" as_wanted || { lab_ctl apps; exit 1; }
     rounds=$((rounds + 1))
     if [ -z "$warm" ] && [ "$(date +%s)" -ge $third ]; then measure; warm=$memory warm_open=$open; fi
 done
