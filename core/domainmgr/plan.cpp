@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/domainmgr/silence.hpp"
 #include "core/domainmgr/translate.hpp"
 
 namespace eve::domainmgr {
@@ -280,6 +281,7 @@ void seen_wanted(Domain& domain, const DomainInfo& info, std::int64_t pid_before
     auto& history = domain.history;
     // What ended before it was started is no life that was lost, only the remains of a creation.
     if (has_ended(info.state) && !history.started && !domain.status.Activated) return;
+    if (info.state != DomainState::unknown) end_silence(domain);
     switch (info.state) {
         case DomainState::running:
         case DomainState::paused: seen_running(domain, info, pid_before, now); return;
@@ -296,6 +298,7 @@ void seen_wanted(Domain& domain, const DomainInfo& info, std::int64_t pid_before
         case DomainState::starting: seen_starting(domain, now); return;
         case DomainState::unknown:
             // Nobody can tell: of a domain that ran the last state may still hold.
+            note_silence(domain, info, now);
             if (!domain.status.Activated && history.started) seen_starting(domain, now);
             return;
         case DomainState::defined: domain.status.Activated = false; return;
@@ -376,6 +379,7 @@ void on_seen(Domain& domain, const DomainInfo& info, const Policy& policy, Now n
         return;
     }
     const bool first = !history.seen;
+    if (info.presence == Presence::absent || !domain.desired.wanted()) end_silence(domain);
     if (info.presence == Presence::present) {
         history.released = false;
         if (info.pid > 0) status.DomainId = info.pid;  // 0 is said only of what is proven absent

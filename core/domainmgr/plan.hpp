@@ -84,6 +84,8 @@ struct History {
     std::optional<Instant> starting_since;
     std::optional<Instant> running_since;
     std::optional<Instant> halting_since;
+    std::optional<Instant> silent_since;     ///< it lives, and nobody can tell how it is (silence.hpp)
+    bool silence_told = false;               ///< the error of its status says so
     std::optional<Loss> loss;
     std::optional<Stop> stop;
     std::optional<Instant> destroy_after;    ///< of the next try to destroy it

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "core/domainmgr/plan.hpp"
+#include "core/domainmgr/silence.hpp"
 
 namespace eve::domainmgr {
 namespace {
@@ -256,6 +257,55 @@ TEST_F(DomainEvents, AStartedDomainThatIsNotSeenRunningInTimeIsBroken) {
     instant += limits::start_wait;
     see(DomainState::unknown);
     EXPECT_TRUE(domain.history.loss);
+}
+
+TEST_F(DomainEvents, ADomainThatRunsAndDoesNotAnswerIsToldAndLeftAloneUntilItAnswers) {
+    boot();
+    const auto silent = [&](std::string reason) {
+        on_seen(domain, {.presence = Presence::present, .state = DomainState::unknown, .reason = std::move(reason), .pid = 10}, policy, now(), instant + 20s);
+    };
+    silent("QEMU lives, but its monitor does not answer");
+    EXPECT_TRUE(domain.status.Error.empty()) << "a busy machine is no reason to alarm anybody";
+    EXPECT_EQ(domain.history.look_at, instant + limits::look_retry) << "not only when the next regular look is due";
+    const auto began = instant;
+    while (domain.status.Error.empty() && instant < began + 1min) {
+        instant = domain.history.look_at;
+        silent("QEMU lives, but its monitor does not answer");
+    }
+    EXPECT_EQ(instant - began, limits::silence_told_after);
+    EXPECT_THAT(domain.status.Error, ::testing::HasSubstr("its monitor does not answer"));
+    EXPECT_THAT(domain.status.ErrorRetryCondition, ::testing::HasSubstr("restart the app"));
+    EXPECT_EQ(domain.status.State, SwState::RUNNING);
+    const auto told = domain.status;
+    for (int i = 0; i < 1000; ++i) {
+        instant = domain.history.look_at;
+        silent("timed out, in other words each time: " + std::to_string(i));
+        EXPECT_EQ(plan(domain.desired, domain.observed, domain.history, instant).step, Step::none);
+    }
+    EXPECT_EQ(domain.status, told) << "nothing new is said";
+    see(DomainState::running);
+    EXPECT_TRUE(domain.status.Error.empty());
+    EXPECT_EQ(domain.status.State, SwState::RUNNING);
+    EXPECT_EQ(domain.status.TriedCount, 0);
+    silent("");
+    EXPECT_TRUE(domain.status.Error.empty()) << "a new silence begins anew";
+}
+
+TEST_F(DomainEvents, ADomainThatDoesNotAnswerAndIsStoppedHasNoErrorOfItsSilence) {
+    boot();
+    for (int i = 0; i < 4; ++i) {
+        on_seen(domain, {.presence = Presence::present, .state = DomainState::unknown, .pid = 10}, policy, now(), instant + 20s);
+        instant += limits::look_retry;
+    }
+    EXPECT_FALSE(domain.status.Error.empty());
+    config.Activate = false;
+    on_config(domain, config, now());
+    on_seen(domain, {.presence = Presence::present, .state = DomainState::unknown, .pid = 10}, policy, now(), instant + 20s);
+    EXPECT_TRUE(domain.status.Error.empty());
+    EXPECT_EQ(domain.status.State, SwState::HALTING);
+    see_absent();
+    EXPECT_TRUE(domain.status.Error.empty());
+    EXPECT_FALSE(domain.history.silent_since);
 }
 
 TEST_F(DomainEvents, AStartThatFindsAnEarlierOneAtWorkIsLookedAtAndNotBroken) {
