@@ -22,6 +22,7 @@ constexpr std::size_t record_bytes_max = json_bytes_max;
 constexpr std::size_t seal_bytes_max = 64;
 constexpr std::size_t name_max = 255;
 constexpr int read_retries = 2;
+constexpr int asides_max = 9;
 
 std::string base_of(const Root& root, const bus::TableId& table) { return root.path(table.persistent ? "/persist/status" : "/run"); }
 
@@ -165,6 +166,20 @@ RecordStore::RecordStore(Root root) : root_(std::move(root)) {}
 RecordStore::~RecordStore() = default;
 
 Result<bus::StoredTable> RecordStore::load(const bus::TableId& table) {
+    auto found = load_files(table);
+    if (!table.persistent) return found;
+    if (!found && found.error().code == Code::failed_precondition) {
+        if (const auto kept = put_aside(table)) {
+            const auto why = found.error().what;
+            found = load_files(table);
+            if (found) found->problems.push_back(why + "; it is kept as " + *kept + ", and what it held is not known to the node");
+        }
+    }
+    hold(table, !found);
+    return found;
+}
+
+Result<bus::StoredTable> RecordStore::load_files(const bus::TableId& table) {
     std::string problem;
     if (table.persistent) {
         const std::lock_guard lock(logs_mutex_);
@@ -177,6 +192,48 @@ Result<bus::StoredTable> RecordStore::load(const bus::TableId& table) {
     for (int again = 0; !found && may_pass(found.error()) && again < read_retries; ++again) found = read_table(root_, table, true);
     if (found && !problem.empty()) found->problems.push_back(problem);
     return found;
+}
+
+Result<std::string> RecordStore::put_aside(const bus::TableId& table) {
+    {
+        const std::lock_guard lock(logs_mutex_);
+        logs_.erase(table);
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        directories_.erase(table);
+    }
+    const auto base = base_of(root_, table);
+    const auto own = DurableDirectory::open(base, table.name());
+    const auto whole = table.name();
+    const auto above = own ? Result<DurableDirectory>(Error{}) : DurableDirectory::open(base, whole.substr(0, whole.rfind('/')));
+    if (!own && !above) return above.error();
+    const auto& in = own ? *own : *above;
+    const std::string name = own ? TableLog::name : table.topic;
+    const auto taken = in.list();
+    if (!taken) return taken.error();
+    for (int number = 1; number <= asides_max; ++number) {
+        const auto aside = name + std::string(aside_suffix) + (number == 1 ? "" : "." + std::to_string(number));
+        if (std::binary_search(taken->begin(), taken->end(), aside)) continue;
+        if (auto moved = in.rename(name, aside); !moved) return std::move(moved).error();
+        if (auto synced = in.sync(); !synced) return std::move(synced).error();
+        return in.path() + "/" + aside;
+    }
+    return Error{.code = Code::resource_exhausted, .what = in.path() + "/" + name + " was put aside too often", .hint = "remove those that nobody needs"};
+}
+
+void RecordStore::hold(const bus::TableId& table, bool held) {
+    const std::lock_guard lock(mutex_);
+    if (held) held_.insert(table);
+    else held_.erase(table);
+}
+
+Status RecordStore::held(const bus::TableId& table) {
+    const std::lock_guard lock(mutex_);
+    if (!held_.contains(table)) return {};
+    return Error{.code = Code::failed_precondition,
+                 .what = "table " + table.name() + " could not be read at the start, and is not written over",
+                 .hint = "see evectl status; start the node again when the table can be read"};
 }
 
 Result<bus::StoredTable> RecordStore::peek(const bus::TableId& table) { return read_table(root_, table, false); }
@@ -229,6 +286,7 @@ std::vector<Status> RecordStore::append(const std::vector<bus::StoreChange>& bat
 }
 
 Status RecordStore::append_to(const bus::TableId& table, const std::vector<const bus::StoreChange*>& changes) {
+    if (auto refused = held(table); !refused) return refused;
     auto log = log_of(table, Absent::is_made);
     if (!log) return std::move(log).error();
     auto& file = (*log)->file;
@@ -308,6 +366,8 @@ Result<RecordStore::Directory> RecordStore::directory(const bus::TableId& table)
 
 Status RecordStore::write(const bus::StoreChange& change, Result<Directory>& directory) {
     if (!directory) return directory.error();
+    if (change.table.persistent)
+        if (auto refused = held(change.table); !refused) return refused;
     auto written = apply(**directory, change);
     if (written || written.error().code != Code::not_found) return written;
     {
@@ -328,7 +388,7 @@ std::vector<Status> RecordStore::write_files(const std::vector<bus::StoreChange>
         auto found = directories.find(change.table);
         if (found == directories.end()) found = directories.emplace(change.table, directory(change.table)).first;
         // What a record was before goes first: one sync for all of them.
-        if (!change.table.persistent || change.kind != bus::StoreChange::Kind::remove || !found->second) continue;
+        if (!change.table.persistent || change.kind != bus::StoreChange::Kind::remove || !found->second || !held(change.table)) continue;
         if ((*found->second)->remove(backup_of(change.key), {.sync_directory = false})) dirty.insert(change.table);
     }
     for (const auto& table : dirty) static_cast<void>((*directories.at(table))->sync());  // one that fails is noticed below

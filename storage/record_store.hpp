@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 
 #include "core/bus/effects.hpp"
 #include "core/loop/root.hpp"
@@ -25,6 +26,8 @@ public:
     explicit RecordStore(Root root);
     ~RecordStore() override;
 
+    /// A persistent table of which something stands in the way of everything else (no directory, no journal) is put aside under a name of its own.
+    /// One that cannot be read is held: nothing is written to it until a load succeeds.
     Result<bus::StoredTable> load(const bus::TableId& table) override;
     Result<bus::StoredTable> peek(const bus::TableId& table) override;
     std::vector<Status> commit(const std::vector<bus::StoreChange>& batch) override;
@@ -40,6 +43,12 @@ private:
     /// In the table's directory, which is made and opened again when somebody removed it.
     Status write(const bus::StoreChange& change, Result<Directory>& directory);
 
+    Result<bus::StoredTable> load_files(const bus::TableId& table);
+    /// What makes the table unreadable has another name: that.
+    Result<std::string> put_aside(const bus::TableId& table);
+    void hold(const bus::TableId& table, bool held);
+    Status held(const bus::TableId& table);
+
     std::vector<Status> write_files(const std::vector<bus::StoreChange>& batch);
     /// The table's log and what of it is not in files yet; what an earlier life left in it is read. `make`: also if there is none.
     enum class Absent { is_null, is_made };
@@ -52,6 +61,7 @@ private:
     Root root_;
     std::mutex mutex_;                               ///< commits come from the loop and from a lane
     std::map<bus::TableId, Directory> directories_;  ///< a node has some fifty tables and writes into them all the time
+    std::set<bus::TableId> held_;                    ///< could not be read, and are not written over
     std::mutex logs_mutex_;                          ///< before mutex_; held while a log or the files that it is about are written
     std::map<bus::TableId, std::unique_ptr<Log>> logs_;
 };

@@ -136,6 +136,7 @@ public:
 
 private:
     void load();
+    void report_trouble(const Error* error);
     Value read(const std::string& key, std::string json);
     void serve();
     void leave();

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/bus/engine.hpp"
+#include "core/bus/table_trouble.hpp"
 #include "core/bus/wire.hpp"
 
 namespace eve::bus {
@@ -29,7 +30,10 @@ void Publication::load() {
     auto& log = engine_.deps.log;
     if (!stored) {
         log.write(Level::error, "bus.load_failed", {{"topic", id_.name()}, {"error", stored.error().what}, {"hint", stored.error().hint}});
+        report_trouble(&stored.error());
         stored = StoredTable{};
+    } else {
+        report_trouble(nullptr);
     }
     for (const auto& problem : stored->problems) log.write(Level::warn, "bus.file_damaged", {{"topic", id_.name()}, {"problem", problem}});
     if (id_.persistent) engine_.journal->loaded();
@@ -41,6 +45,21 @@ void Publication::load() {
         visible_[key] = std::move(value);
     }
     counter_ = visible_counter_ = stored->restart_counter;
+}
+
+// Where evectl finds it. Only of persistent tables: others are made anew with each life of the machine.
+void Publication::report_trouble(const Error* error) {
+    if (!id_.persistent) return;
+    StoreChange change{.kind = StoreChange::Kind::remove, .table = {.agent = table_trouble_agent, .topic = type_info<TableTrouble>().name}};
+    change.key = id_.name();
+    std::replace(change.key.begin(), change.key.end(), '/', '.');
+    if (error != nullptr) {
+        change.kind = StoreChange::Kind::put;
+        change.json = to_json(TableTrouble{.Table = id_.name(), .Problem = error->what, .Remedy = error->hint});
+    } else if (const auto before = engine_.deps.store->peek(change.table); !before || !before->records.contains(change.key)) {
+        return;
+    }
+    engine_.journal->add_now({.change = std::move(change), .value = nullptr});
 }
 
 // A damaged record gives way to its previous version, if there is one that can be read, and stops nothing else.

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/evectl/table.hpp"
+#include "core/evectl/tables.hpp"
 #include "core/types/app.hpp"
 #include "core/types/domain.hpp"
 #include "core/types/errors.hpp"
@@ -457,6 +458,10 @@ Report report_status(const NodeFiles& node) {
     }
     const auto memory = node.record<types::HostMemory>("domainmgr", "global");
     const auto vault = node.record<types::VaultStatus>("vaultmgr", "Application Data Store");
+    const auto unread = unread_tables(node);
+    const auto aside = put_aside(node);
+    Json tables = Json::array();
+    for (const auto& trouble : unread) tables.push_back({{"table", trouble.Table}, {"problem", trouble.Problem}, {"remedy", trouble.Remedy}});
     Json out{
         {"running", pid != 0},
         {"pid", pid},
@@ -479,6 +484,8 @@ Report report_status(const NodeFiles& node) {
         {"memory_mib", {{"total", memory.TotalMemoryMB}, {"free", memory.FreeMemoryMB}}},
         {"cpus", memory.Ncpus},
         {"vault", vault.ConversionComplete ? "ready" : "not ready"},
+        {"tables_unread", tables},
+        {"put_aside", strings(aside)},
     };
     std::string counted;
     for (const auto& [state, count] : states) counted += (counted.empty() ? "" : ", ") + std::to_string(count) + " " + state;
@@ -492,7 +499,7 @@ Report report_status(const NodeFiles& node) {
     });
     for (const auto& name : missing) text += "note: " + name + " does not run; start it: zedbox " + name + " --foreground --root " + node.root().path("/") + "\n";
     for (const auto& remark : config_remarks(config)) text += "note: " + remark + "\n";
-    return {document(out), text + complaints(wrong)};
+    return {document(out), text + tables_text(unread, aside) + complaints(wrong)};
 }
 
 AppProgress app_progress(const NodeFiles& node, const AppName& name) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "core/bus/bus.hpp"
+#include "core/bus/table_trouble.hpp"
 #include "tests/doubles/fake_record_store.hpp"
 #include "tests/doubles/recording_log.hpp"
 #include "tests/doubles/sim_loop.hpp"
@@ -358,6 +359,49 @@ TEST_F(BusTest, WhileTheDiskRefusesANewRecordDoesNotWaitForTheRetryOfAnOldOne) {
     ASSERT_TRUE(publication->publish("b", sample(2)));
     loop.run_for(1s);
     EXPECT_EQ(subscription->items().size(), 2U);
+}
+
+/// Files of which one table cannot be read.
+class UnreadableStore final : public bus::RecordStore {
+public:
+    explicit UnreadableStore(FakeRecordStore& files) : files_(files) {}
+    Result<bus::StoredTable> load(const bus::TableId& table) override {
+        if (table.name() == unreadable) return Error{.code = Code::unavailable, .what = "read journal: Input/output error", .hint = "the disk fails"};
+        return files_.load(table);
+    }
+    Result<bus::StoredTable> peek(const bus::TableId& table) override { return files_.peek(table); }
+    std::vector<Status> commit(const std::vector<bus::StoreChange>& batch) override { return files_.commit(batch); }
+    Result<std::optional<std::string>> set_aside(const bus::TableId& table, const std::string& key) override { return files_.set_aside(table, key); }
+
+    std::string unreadable = "zedmanager/Sample";
+
+private:
+    FakeRecordStore& files_;
+};
+
+TEST_F(BusTest, ATableThatCouldNotBeReadIsToldWhereTheOperatorLooksUntilItCan) {
+    UnreadableStore files{store};
+    Bus other{{.loop = loop, .log = log, .store = &files, .lanes = &lanes}};
+    const bus::TableId place{.agent = "zedbox", .topic = "TableTrouble"};
+    {
+        const auto publication = other.publish<Sample>(durable);
+        const auto scoped = other.publish<Sample>({.agent = "zedmanager", .scope = "readable", .persistent = true});
+        const auto plain = other.publish<Sample>({.agent = "volumemgr"});
+        settle();
+        const auto told = store.tables[place].records;
+        ASSERT_EQ(told.size(), 1U);
+        EXPECT_EQ(told.begin()->first, "zedmanager.Sample");
+        const auto trouble = from_json<bus::TableTrouble>(told.begin()->second);
+        ASSERT_TRUE(trouble);
+        EXPECT_EQ(trouble->Table, "zedmanager/Sample");
+        EXPECT_EQ(trouble->Problem, "read journal: Input/output error");
+        EXPECT_EQ(trouble->Remedy, "the disk fails");
+        EXPECT_TRUE(publication->items().empty());
+    }
+    files.unreadable.clear();
+    const auto publication = other.publish<Sample>(durable);
+    settle();
+    EXPECT_THAT(store.tables[place].records, IsEmpty());
 }
 
 TEST_F(BusTest, ADamagedFileIsSetAsideAndStopsNothingElse) {

@@ -197,6 +197,56 @@ TEST_F(RecordFiles, AFileThatCannotBeUsedIsMovedAsideAndTheOthersAreRead) {
     EXPECT_THAT(store.load(plain)->problems, IsEmpty());
 }
 
+TEST_F(RecordFiles, AJournalThatIsNoneIsKeptUnderAnotherNameAndTheFilesAreRead) {
+    put(durable, "k", "{1}");
+    for (const auto* aside : {"journal.damaged", "journal.damaged.2"}) {
+        std::filesystem::create_directory(file("persist/status/zedmanager/UuidToNum/journal"));
+        overwrite("persist/status/zedmanager/UuidToNum/journal/precious", aside);
+        RecordStore next{Root{temp.string()}};
+        const auto stored = next.load(durable);
+        ASSERT_TRUE(stored) << stored.error().what;
+        EXPECT_THAT(stored->records, testing::Contains(Pair("k", "{1}")));
+        EXPECT_THAT(stored->problems, ElementsAre(testing::HasSubstr(aside)));
+        EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/" + std::string(aside) + "/precious"), aside);
+        for (const auto& result : next.append({{.kind = StoreChange::Kind::put, .table = durable, .key = "l", .json = "{2}"}})) EXPECT_TRUE(result);
+        EXPECT_THAT(RecordStore{Root{temp.string()}}.load(durable)->problems, IsEmpty()) << "told once; evectl shows what was put aside";
+        std::filesystem::remove(file("persist/status/zedmanager/UuidToNum/journal"));
+    }
+}
+
+TEST_F(RecordFiles, AFileWhereATablesDirectoryBelongsIsKeptUnderAnotherName) {
+    std::filesystem::create_directories(file("persist/status/zedmanager"));
+    overwrite("persist/status/zedmanager/UuidToNum", "what a disk left of it");
+    const auto stored = store.load(durable);
+    ASSERT_TRUE(stored) << stored.error().what;
+    EXPECT_THAT(stored->problems, ElementsAre(testing::HasSubstr("zedmanager/UuidToNum.damaged")));
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum.damaged"), "what a disk left of it");
+    put(durable, "k", "{1}");
+    EXPECT_THAT(RecordStore{Root{temp.string()}}.load(durable)->records, ElementsAre(Pair("k", "{1}")));
+}
+
+TEST_F(RecordFiles, ATableThatCannotBeReadIsNotWrittenOverUntilItCan) {
+    put(durable, "k", "{1}");
+    // The agent's directory itself: nothing beneath it can be put aside.
+    std::filesystem::rename(file("persist/status/zedmanager"), file("persist/status/elsewhere"));
+    overwrite("persist/status/zedmanager", "in the way");
+    RecordStore next{Root{temp.string()}};
+    EXPECT_FALSE(next.load(durable));
+    std::filesystem::remove(file("persist/status/zedmanager"));
+    std::filesystem::rename(file("persist/status/elsewhere"), file("persist/status/zedmanager"));
+    const StoreChange change{.kind = StoreChange::Kind::put, .table = durable, .key = "k", .json = "{2}"};
+    const StoreChange removal{.kind = StoreChange::Kind::remove, .table = durable, .key = "k"};
+    for (const auto& results : {next.append({change}), next.commit({change}), next.commit({removal})}) {
+        EXPECT_EQ(results[0].error().code, Code::failed_precondition);
+        EXPECT_THAT(results[0].error().what, testing::HasSubstr("zedmanager/UuidToNum"));
+        EXPECT_FALSE(results[0].error().hint.empty());
+    }
+    EXPECT_EQ(content("persist/status/zedmanager/UuidToNum/k.json"), seal_json("{1}"));
+    EXPECT_THAT(next.load(durable)->records, ElementsAre(Pair("k", "{1}")));
+    EXPECT_TRUE(next.commit({change})[0]);
+    EXPECT_THAT(next.load(durable)->records, ElementsAre(Pair("k", "{2}")));
+}
+
 TEST_F(RecordFiles, SettingAsideBringsThePreviousVersionBackOnce) {
     put(durable, "k", "{1}");
     put(durable, "k", "broken");
