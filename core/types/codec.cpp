@@ -1,8 +1,10 @@
 #include "core/types/codec.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include <nlohmann/json.hpp>
@@ -142,12 +144,28 @@ std::size_t utf8_length(std::string_view text) {
     return 0;
 }
 
-constexpr auto is_plain_output = [](char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'; };
-constexpr auto is_plain_input = [](char c) { return static_cast<unsigned char>(c) < 0x80 && c != '\\'; };
+// Of one character, or of sixteen at once.
+constexpr auto is_plain_output = [](auto c) {
+    return (c >= 0x20) & (c != 0x7f) & (c != '"') & (c != '\\') & (c != '<') & (c != '>') & (c != '&');  // signed: what is no ASCII is below 0x20
+};
+constexpr auto is_plain_input = [](auto c) { return (c >= 0) & (c != '\\'); };
+
+using Sixteen [[gnu::vector_size(16)]] = signed char;
 
 /// How many bytes at the beginning are copied as they are: nearly always all.
 template <class IsPlain> std::size_t plain_run(std::string_view text, IsPlain is_plain) {
-    return static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), is_plain) - text.begin());
+    std::size_t run = 0;
+    for (; text.size() - run >= sizeof(Sixteen); run += sizeof(Sixteen)) {
+        Sixteen block;
+        std::memcpy(&block, text.data() + run, sizeof block);
+        const auto plain = is_plain(block);
+        std::array<std::uint64_t, 2> lanes{};
+        static_assert(sizeof lanes == sizeof plain);
+        std::memcpy(lanes.data(), &plain, sizeof lanes);
+        if ((lanes[0] & lanes[1]) != ~std::uint64_t{0}) break;
+    }
+    while (run < text.size() && is_plain(static_cast<signed char>(text[run]))) ++run;
+    return run;
 }
 
 std::optional<unsigned> escaped_unit(std::string_view text) {

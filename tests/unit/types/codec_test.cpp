@@ -106,6 +106,26 @@ TEST(Codec, EveryKindSurvivesTheRoundTrip) {
     EXPECT_EQ(*sorted, sample);
 }
 
+// Text is passed over in blocks; a character that needs more must not be missed at any place of one.
+TEST(Codec, EveryCharacterIsWrittenAndReadAlikeWhereverItStands) {
+    constexpr std::size_t blocks = 40;
+    const auto written = [](const std::string& name) { return to_json(Inner{.Small = 0, .Name = name}); };
+    const std::string head = R"({"Small":0,"Name":")";
+    for (int byte = 0; byte < 256; ++byte) {
+        const std::string one(1, static_cast<char>(byte));
+        auto alone = written(one);
+        alone = alone.substr(head.size(), alone.size() - head.size() - 2);
+        for (const std::size_t before : {0, 1, 7, 8, 15, 16, 17, 31, 32, 33}) {
+            const auto text = std::string(before, 'a') + one + std::string(blocks - before, ' ');
+            const auto json = written(text);
+            ASSERT_EQ(json, head + std::string(before, 'a') + alone + std::string(blocks - before, ' ') + R"("})") << byte << " at " << before;
+            const auto read = from_json<Inner>(json);
+            ASSERT_TRUE(read);
+            ASSERT_EQ(read->Name, byte < 128 ? text : std::string(before, 'a') + "\xEF\xBF\xBD" + std::string(blocks - before, ' '));
+        }
+    }
+}
+
 TEST(Codec, ReadsWhatGoReads) {
     const auto read = from_json<Sample>(R"( {"Unknown":{"deep":[1,{}]},
         "name":"folded", "BYTE":7, "Big":1e3, "Signed":-2.0, "List":[null,{"Small":1}],
