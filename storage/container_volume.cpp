@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <limits>
 #include <memory>
 
 #include "core/loop/unique_fd.hpp"
@@ -86,11 +87,18 @@ Result<unpack::LayerFacts> unpack_one(const std::string& program, int layer, int
     return unpack::parse_answer(answer);
 }
 
-std::uint64_t room(const std::string& path, std::uint64_t most) {
+/// How much the disk has for an image.
+std::uint64_t room(const std::string& path) {
     struct statvfs facts{};
-    if (statvfs(path.c_str(), &facts) != 0) return most;
+    if (statvfs(path.c_str(), &facts) != 0) return std::numeric_limits<std::uint64_t>::max();
     const std::uint64_t free = std::uint64_t{facts.f_bavail} * facts.f_frsize;
-    return std::min(most, free - free / kept_free_share);
+    return free - free / kept_free_share;
+}
+
+Error no_room(std::uint64_t room) {
+    return {.code = Code::resource_exhausted,
+            .what = "there is not enough space on the disk: the image takes more than the " + std::to_string(room) + " bytes that are left for it",
+            .hint = "free space on that file system"};
 }
 
 Status fill(const VolumeFilesOptions& options, const volumemgr::VolumeOrder& order, const std::string& temporary,
@@ -109,7 +117,8 @@ Status fill(const VolumeFilesOptions& options, const volumemgr::VolumeOrder& ord
     const UniqueFd root(open(root_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
     if (!root || fchmod(root.get(), 0755) != 0) return os_error("make " + root_path);
 
-    unpack::Budget budget{.bytes = room(temporary, options.container_bytes_max), .entries = options.container_entries_max};
+    const auto left = room(temporary);
+    unpack::Budget budget{.bytes = std::min(left, options.container_bytes_max), .entries = options.container_entries_max};
     std::uint64_t all = 0, done = 0;
     for (const auto& layer : manifest->layers) all += layer.size;
     for (std::size_t i = 0; i < manifest->layers.size(); ++i) {
@@ -121,6 +130,7 @@ Status fill(const VolumeFilesOptions& options, const volumemgr::VolumeOrder& ord
         if (static_cast<std::uint64_t>(facts.st_size) != layer.size)
             return Error{.code = Code::invalid_argument, .what = name + " has another size than the manifest says"};
         auto unpacked = unpack_one(options.unpack, blob.get(), root.get(), types::oci_packing(layer.mediaType).value_or(types::OciPacking::none), budget, context);
+        if (!unpacked && left < options.container_bytes_max && unpack::is_too_large(unpacked.error())) return no_room(left).in(name);
         if (!unpacked) return std::move(unpacked).error().in(name);
         if (unpacked->diff_id != types::oci_sha256(config->rootfs.diff_ids[i]))
             return Error{.code = Code::invalid_argument, .what = name + " unpacks to another digest than the image's config says"};

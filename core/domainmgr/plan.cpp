@@ -230,7 +230,8 @@ std::string broken_text(const DomainInfo& info) {
     else if (info.exit && info.exit->signal) text = "the virtual machine was killed by " + signal_text(*info.exit->signal);
     else if (info.exit && info.exit->code && *info.exit->code != 0) text += " with exit code " + std::to_string(*info.exit->code);
     if (info.reason.empty()) return text;
-    // The runtime's own words, and the signal if they leave it out.
+    // The runtime's own words, and the signal or the want of memory if they leave it out.
+    if (info.exit && info.exit->oom) return info.reason.find("memory") == std::string::npos ? text + ": " + info.reason : info.reason;
     const bool unsaid = info.exit && info.exit->signal && info.reason.find("signal " + std::to_string(*info.exit->signal)) == std::string::npos;
     return unsaid ? text + ": " + info.reason : info.reason;
 }

@@ -6,6 +6,7 @@ namespace eve::storage::unpack {
 namespace {
 
 constexpr std::size_t text_bytes_max = 600;
+constexpr std::string_view too_large_begins = "the image is larger than the ";
 
 std::string_view take_word(std::string_view& rest) {
     const auto space = rest.find(' ');
@@ -20,6 +21,12 @@ bool read_number(std::string_view text, std::uint64_t& value) {
 }
 
 }  // namespace
+
+Error too_large(std::uint64_t bytes) {
+    return {.code = Code::resource_exhausted, .what = std::string(too_large_begins) + std::to_string(bytes) + " bytes it may be"};
+}
+
+bool is_too_large(const Error& error) { return error.code == Code::resource_exhausted && error.what.starts_with(too_large_begins); }
 
 std::string format_answer(const Result<LayerFacts>& facts) {
     if (facts)

@@ -95,7 +95,7 @@ public:
             return fail(hostile("the layer of " + std::to_string(packed_bytes_) + " bytes unpacks to more than " + std::to_string(ratio_max) +
                                 " times as much"));
         if (bytes_ > bytes_max_ + bytes_max_ / 4 + ratio_free_bytes)
-            return fail(Error{.code = Code::resource_exhausted, .what = "the image is larger than the " + std::to_string(bytes_max_) + " bytes it may be"});
+            return fail(too_large(bytes_max_));
         *bytes = block_.data();
         return size;
     }
@@ -387,8 +387,7 @@ private:
         const la_int64_t said = archive_entry_size_is_set(entry) != 0 ? archive_entry_size(entry) : -1;
         if (said < 0) return hostile(quoted(path) + " has no size");
         const auto size = static_cast<std::uint64_t>(said);
-        if (size > budget_.bytes - facts_.bytes)
-            return Error{.code = Code::resource_exhausted, .what = "the image is larger than the " + std::to_string(budget_.bytes) + " bytes it may be"};
+        if (size > budget_.bytes - facts_.bytes) return too_large(budget_.bytes);
         facts_.bytes += size;
         if (auto cleared = clear(path); !cleared) return cleared;
         const UniqueFd fd(openat(root_, path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));

@@ -30,6 +30,10 @@ struct LayerFacts {
     friend bool operator==(const LayerFacts&, const LayerFacts&) = default;
 };
 
+/// The image is larger than `bytes`. Who gave the budget knows why it was no more.
+Error too_large(std::uint64_t bytes);
+bool is_too_large(const Error& error);
+
 std::string format_answer(const Result<LayerFacts>& facts);
 /// Errors: those that the process reported; internal - the answer is nonsense.
 Result<LayerFacts> parse_answer(std::string_view line);

@@ -220,6 +220,20 @@ TEST_F(ContainerVolume, WhatIsMountedInItIsNotEmptied) {
     EXPECT_EQ(leftovers(), "");
 }
 
+TEST_F(ContainerVolume, WantOfSpaceIsToldApartFromAnImageThatIsTooLarge) {
+    const auto image = make_image({{tar_file("big", std::string(3U << 20, 'b'))}}, OciPacking::none);
+    ASSERT_TRUE(load(image));
+    const auto volumes = persist() + "/vault/volumes";
+    if (mount("tmpfs", volumes.c_str(), "tmpfs", 0, "size=2m") != 0) GTEST_SKIP() << "mounting is not allowed here";
+    const auto made = create(image);
+    ASSERT_EQ(umount(volumes.c_str()), 0);
+    ASSERT_FALSE(made);
+    EXPECT_EQ(made.error().code, Code::resource_exhausted);
+    EXPECT_NE(made.error().what.find("not enough space on the disk"), std::string::npos) << made.error().what;
+    EXPECT_NE(made.error().hint.find("free space"), std::string::npos) << made.error().hint;
+    EXPECT_EQ(leftovers(), "");
+}
+
 TEST_F(ContainerVolume, WhatACrashLeftHalfMadeIsRemovedAtTheNextStart) {
     fs::create_directories(volume() + ".creating/rootfs/etc");
     std::ofstream(volume() + ".creating/rootfs/etc/passwd") << "half";

@@ -171,7 +171,10 @@ protected:
     }
     void see(DomainState state, std::int64_t pid = 10) {
         DomainInfo info{.presence = Presence::present, .state = state, .pid = pid};
-        if (state == DomainState::broken) info.exit = exit;
+        if (state == DomainState::broken) {
+            info.exit = exit;
+            info.reason = reason;
+        }
         on_seen(domain, info, policy, now(), instant + 20s);
     }
     void see_absent() { on_seen(domain, {.presence = Presence::absent}, policy, now(), instant + 20s); }
@@ -184,6 +187,7 @@ protected:
         see(DomainState::running);
     }
     ExitStatus exit{.signal = 9};
+    std::string reason;
 };
 
 TEST_F(DomainEvents, ABootGoesThroughEvesStates) {
@@ -222,6 +226,15 @@ TEST_F(DomainEvents, TheKernelsWantOfMemoryIsNamed) {
     see(DomainState::broken);
     see_absent();
     EXPECT_THAT(domain.status.Error, ::testing::HasSubstr("want of memory"));
+}
+
+TEST_F(DomainEvents, WhoSaysHimselfThatMemoryWasOutIsTakenAtHisWord) {
+    boot();
+    exit = {.signal = 9, .oom = true};
+    reason = "The app ran out of its memory";
+    see(DomainState::broken);
+    see_absent();
+    EXPECT_EQ(domain.status.Error, "The app ran out of its memory");
 }
 
 TEST_F(DomainEvents, TheBackOffDoublesUpToItsLimitAndForgetsAfterAQuietTime) {
