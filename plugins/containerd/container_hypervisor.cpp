@@ -37,6 +37,7 @@ constexpr const char* start_name = "start.json";
 constexpr const char* asked_name = "asked";
 constexpr const char* owner_label = "org.lfedge.eve.owner";
 constexpr const char* trial_prefix = "probe-";  // and the pid of who tries
+constexpr const char* trial_label = "org.lfedge.eve.trial";  // its value as the owner's
 
 /// What create needs of the outside and is not there is a precondition, whatever the file system calls it.
 Error as_precondition(Error error, std::string field = {}) {
@@ -157,22 +158,16 @@ Status ContainerHypervisor::try_container(const Limit& limit) {
     if (auto made = deps_.containerd->make_namespace(limit); !made) return made;
     const auto id = trial_prefix + std::to_string(::getpid());
     const auto run_dir = host_.config().run_dir.fd;
+    // What lives left that were killed while they tried: the record in containerd also outlives the machine.
+    std::set<std::string> earlier{id};
+    if (const auto containers = deps_.containerd->containers(trial_label, limit))
+        for (const auto& container : *containers)
+            if (container.labels.at(trial_label) == owner_) earlier.insert(container.id);
+    if (const auto names = plugins::names_in(run_dir))
+        for (const auto& name : *names)
+            if (name.starts_with(trial_prefix)) earlier.insert(name);
+    for (const auto& trial : earlier) remove_trial(trial);
     auto directory = plugins::make_directory(run_dir, id);
-    if (!directory) return std::move(directory).error();
-    const auto remove = [&] {
-        const Limit own(clear_max, -1);
-        [[maybe_unused]] const auto task = deps_.containerd->delete_task(id, own);
-        [[maybe_unused]] const auto container = deps_.containerd->delete_container(id, own);
-        cgroups_.remove(settings_.cgroup_parent);
-        if (auto rootfs = plugins::open_directory(directory->get(), "rootfs"); rootfs)
-            if (const auto made = plugins::names_in(rootfs->get()))  // what the runtime made to mount upon
-                for (const auto& name : *made)
-                    if (::unlinkat(rootfs->get(), name.c_str(), AT_REMOVEDIR) != 0) ::unlinkat(rootfs->get(), name.c_str(), 0);
-        [[maybe_unused]] const auto emptied = plugins::empty_directory(directory->get());
-        ::unlinkat(run_dir, id.c_str(), AT_REMOVEDIR);
-    };
-    remove();
-    directory = plugins::make_directory(run_dir, id);
     if (!directory) return std::move(directory).error();
     auto rootfs = plugins::make_directory(directory->get(), "rootfs");
     if (!rootfs) return std::move(rootfs).error();
@@ -182,13 +177,29 @@ Status ContainerHypervisor::try_container(const Limit& limit) {
     auto spec = runtime_spec({.domain = trial, .image = {.Entrypoint = {"/true"}}, .user = {}, .resolv_conf = {}, .cgroup_parent = settings_.cgroup_parent});
     auto text = spec ? spec_text(*spec) : Result<std::string>(spec.error());
     Status done = text ? Status{} : Status(text.error());
-    if (done) done = deps_.containerd->create_container({.id = id, .labels = {}, .spec = *text, .record = {}}, runtime_of(settings_), limit);
+    if (done) done = deps_.containerd->create_container({.id = id, .labels = {{trial_label, owner_}}, .spec = *text, .record = {}}, runtime_of(settings_), limit);
     if (done) {
         auto task = deps_.containerd->create_task(id, "/dev/null", runtime_of(settings_), limit);
         if (!task) done = std::move(task).error();
     }
-    remove();
+    remove_trial(id);
     return done;
+}
+
+void ContainerHypervisor::remove_trial(const std::string& id) {
+    const Limit limit(clear_max, -1);
+    [[maybe_unused]] const auto task = deps_.containerd->delete_task(id, limit);
+    [[maybe_unused]] const auto container = deps_.containerd->delete_container(id, limit);
+    cgroups_.remove(settings_.cgroup_parent);
+    const auto run_dir = host_.config().run_dir.fd;
+    const auto directory = plugins::open_directory(run_dir, id);
+    if (!directory) return;
+    if (auto rootfs = plugins::open_directory(directory->get(), "rootfs"); rootfs)
+        if (const auto made = plugins::names_in(rootfs->get()))  // what the runtime made to mount upon
+            for (const auto& name : *made)
+                if (::unlinkat(rootfs->get(), name.c_str(), AT_REMOVEDIR) != 0) ::unlinkat(rootfs->get(), name.c_str(), 0);
+    [[maybe_unused]] const auto emptied = plugins::empty_directory(directory->get());
+    ::unlinkat(run_dir, id.c_str(), AT_REMOVEDIR);
 }
 
 Result<std::vector<Problem>> ContainerHypervisor::validate(const CallContext&, const DomainSpec& spec) { return problems_of(spec); }

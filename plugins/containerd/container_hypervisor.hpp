@@ -65,6 +65,7 @@ private:
     Status end_task(const DomainId& id, const Limit& limit);
     Status clear(const DomainId& id, const Limit& limit);
     Status try_container(const Limit& limit);
+    void remove_trial(const std::string& id);
     Result<std::vector<std::string>> names(const Limit& limit);
     void on_event(const Event& event);
     void adopt();
