@@ -83,7 +83,7 @@ lab_agent_runs() { kill -0 "$(lab_agent_pid "$1")"; }
 lab_node_pids() {
     local pid
     for pid in $(ip netns pids "$LAB_NODE_NS"); do
-        case "$(basename "$(readlink "/proc/$pid/exe" 2>/dev/null)")" in zedbox | plugin-host | fetch | '') echo "$pid" ;; esac
+        case "$(basename "$(readlink "/proc/$pid/exe" 2>/dev/null)")" in zedbox | plugin-host | fetch | unpack | '') echo "$pid" ;; esac
     done
 }
 
