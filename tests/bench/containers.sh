@@ -26,7 +26,7 @@ end() {
     "$EVE_SOURCE/scripts/containerd" stop "$containerd" || true
     "$EVE_SOURCE/scripts/container-registry" stop "$registry" || true
     lab_down || true
-    grep -F " $LAB_ROOT." /proc/self/mountinfo | awk '{print $5}' | sort -r | while read -r place; do umount "$place" || true; done
+    grep -F " $LAB_ROOT." /proc/self/mountinfo | awk '{print $5}' | sort -r | while read -r place; do umount "$place" || true; done || true
     rm -rf "$LAB_LOG" "$LAB_ROOT".*
     exit $status
 }
@@ -68,15 +68,16 @@ place_big() {
 }
 
 ctl() { lab_inside ctr -a "$containerd/containerd.sock" "$@"; }
-# apply FIRST LAST [BIG]: the apps FIRST to LAST of the demo image without a network, and with BIG a volume of the big one.
-apply() {
+# config FIRST LAST [BIG]: the apps FIRST to LAST of the demo image without a network, and with BIG a volume of the big one.
+config() {
     jq -n -L "$EVE_SOURCE/tests/acceptance/node" --arg ca "$(base64 -w0 "$registry/ca.pem")" --arg url "docker://$LAB_SERVER:5000" --argjson first "$1" --argjson last "$2" --arg big "${3:-}" \
         'include "device_config"; base("http://192.0.2.1:8000") | registry(2; $url; $ca) | container_image(1; "demo:latest"; 2)
         | reduce range($first; $last + 1) as $n (.; container($n; "app\($n)"; 1; 1; []; "") | .apps[-1].interfaces = [] | .apps[-1].fixedresources.memory = 16384 | .apps[-1].fixedresources.maxmem = 16384)
         | if $big == "" then . else container_image(2; "big:latest"; 2) | .contentInfo[-1].maxSizeBytes = "400000000" | .contentInfo[-1].uuid = uuid("4100"; $big)
             | volume(900; 2) | .volumes[-1].uuid = uuid("3100"; $big) | .volumes[-1].origin.downloadContentTreeID = uuid("4100"; $big) end' >"$LAB_ROOT.json"
-    lab_ctl apply "$LAB_ROOT.json" >/dev/null
 }
+order() { lab_ctl apply "$LAB_ROOT.json" >/dev/null; }
+apply() { config "$@"; order; }
 app_uuid() { printf '00000000-0000-4000-8000-%012d' "2000$1"; }
 log_of() { echo "$LAB_ROOT/run/plugins/containerd/domains/$(app_uuid "$1")/console.log"; }
 node_says() { [ "$(cat "$LAB_ROOT/run/zedmanager/AppInstanceStatus"/*.json 2>/dev/null | jq -s "[.[] | select(.State == 115)] | length")" = "$1" ]; }
@@ -86,7 +87,7 @@ nobody() { [ -z "$(ls "$LAB_ROOT/run/zedmanager/AppInstanceStatus" 2>/dev/null |
 lab_network_up
 jq -n --arg socket "$containerd/containerd.sock" --arg cgroup "/evenode-${LAB_ROOT##*/}" '{socket: $socket, cgroup_parent: $cgroup}' >"$LAB_ROOT.containerd.json"
 lab_outside "$EVE_SOURCE/scripts/container-registry" start "$registry" "$LAB_SERVER" 5000
-lab_outside "$EVE_SOURCE/scripts/container-registry" push "$registry" "$LAB_SERVER" 5000 demo '{"Entrypoint":["/bin/sh","-c"],"Cmd":["echo here; exec sleep 100000"]}'
+lab_outside "$EVE_SOURCE/scripts/container-registry" push "$registry" "$LAB_SERVER" 5000 demo '{"Entrypoint":["/bin/sh","-c"],"Cmd":["trap \"exit 0\" TERM; echo here; sleep 100000 & wait"]}'
 place_big
 lab_node_up --plugin-config "containerd=$LAB_ROOT.containerd.json"
 
@@ -94,16 +95,17 @@ lab_node_up --plugin-config "containerd=$LAB_ROOT.containerd.json"
 peak() { # what must be true, the pids to look at
     local most=0 now condition=$1
     shift
-    while ! $condition; do now=$(pss $("$@")); [ "$now" -le $most ] || most=$now; busybox usleep 20000; done
-    echo $most
+    while ! $condition; do now=$(pss $("$@")); [ "$now" -le "$most" ] || most=$now; busybox usleep 20000; done
+    echo "$most"
 }
 volume_made() { [ -e "$LAB_ROOT/persist/clear/volumes/$volume#0.container/image-config.json" ]; }
 pull_over() { ! kill -0 "$puller" 2>/dev/null; }
 ctr_pids() { echo "$puller" "$(pgrep -P "$puller" || true)" "$(cat "$containerd/pid")"; }
 for round in $(seq 3); do
     volume=00000000-0000-4000-8000-$(printf '%012d' "3100$round")
+    config 1 0 "$round"
     begun=$(milliseconds)
-    apply 1 0 "$round"
+    order
     peak volume_made lab_node_pids >>"$LAB_ROOT.peak.evenode"
     echo $(($(milliseconds) - begun)) >>"$LAB_ROOT.pull.evenode"
     apply 1 0
@@ -137,8 +139,9 @@ fi
 apply 1 1
 await grep -q here "$(log_of 1)"
 for round in $(seq "$rounds"); do
+    config 1 $((round + 1))
     begun=$(milliseconds)
-    apply 1 $((round + 1))
+    order
     await grep -q here "$(log_of $((round + 1)))"
     echo $(($(milliseconds) - begun)) >>"$LAB_ROOT.start.evenode"
     begun=$(milliseconds)
@@ -147,7 +150,7 @@ for round in $(seq "$rounds"); do
     echo $(($(milliseconds) - begun)) >>"$LAB_ROOT.start.ctr"
     [ $podman = yes ] || continue
     begun=$(milliseconds)
-    if pod run -d --network none --memory 16m --log-driver k8s-file --log-opt "path=$LAB_ROOT.pod$round.log" --name "peer$round" "$LAB_SERVER:5000/demo:latest" >/dev/null; then
+    if pod run -d --ulimit host --network none --memory 16m --log-driver k8s-file --log-opt "path=$LAB_ROOT.pod$round.log" --name "peer$round" "$LAB_SERVER:5000/demo:latest" >/dev/null; then
         await grep -q here "$LAB_ROOT.pod$round.log"
         echo $(($(milliseconds) - begun)) >>"$LAB_ROOT.start.podman"
     else
@@ -165,13 +168,15 @@ await nobody
 
 # ---- a crowd ----
 before=$(pss $(lab_node_pids))
+config 1 "$crowd"
 begun=$(milliseconds)
-apply 1 "$crowd"
+order
 await node_says "$crowd" || await node_says "$crowd" || await node_says "$crowd"
 echo $(($(milliseconds) - begun)) | say "$crowd containers: apply -> all RUNNING" evenode ms
 echo $((($(pss $(lab_node_pids)) - before) / crowd)) | say "memory for each container beyond containerd's shim" evenode KiB
+config 1 0
 begun=$(milliseconds)
-apply 1 0
+order
 await nobody || await nobody || await nobody
 echo $(($(milliseconds) - begun)) | say "$crowd containers: apply -> all gone" evenode ms
 begun=$(milliseconds)
