@@ -200,6 +200,26 @@ TEST_P(ContainerLifecycle, OutOfMemoryIsNamed) {
     EXPECT_EQ(info.exit->signal, SIGKILL);
 }
 
+TEST_P(ContainerLifecycle, MemoryAndProcessorsAreLimitedByItsControlGroup) {
+    auto spec = app("echo ready; exec sleep 100");
+    spec.vcpus = 2;
+    const auto info = run(spec);
+    ASSERT_TRUE(says("ready"));
+    const bool unified = fs::exists("/sys/fs/cgroup/cgroup.controllers");
+    const auto group = cgroup_ + "/" + spec.name + "/";
+    const auto of = [&](const char* controller, const char* file) { return text_of("/sys/fs/cgroup" + (unified ? "" : "/" + std::string(controller)) + group + file); };
+    EXPECT_EQ(of("memory", unified ? "memory.max" : "memory.limit_in_bytes"), std::to_string(spec.memory.n) + "\n");
+    if (unified) EXPECT_EQ(of("cpu", "cpu.max"), "200000 100000\n");
+    else EXPECT_EQ(of("cpu", "cpu.cfs_quota_us") + of("cpu", "cpu.cfs_period_us"), "200000\n100000\n");
+    EXPECT_THAT("\n" + of("pids", "cgroup.procs"), HasSubstr("\n" + std::to_string(info.pid) + "\n"));
+    const auto used = hypervisor().stats(limit());
+    ASSERT_TRUE(used.ok());
+    ASSERT_EQ(used->domains.size(), 1U);
+    EXPECT_GT(used->domains.front().memory_used.n, 0U);
+    EXPECT_LE(used->domains.front().memory_used.n, spec.memory.n);
+    EXPECT_GT(used->domains.front().cpu, 0ns);
+}
+
 TEST_P(ContainerLifecycle, IsAskedToStopByTheSignalOfItsImage) {
     run(app("trap \"echo asked; exit 0\" USR1; echo ready; while :; do sleep 1; done", R"(,"StopSignal":"SIGUSR1")"));
     ASSERT_TRUE(says("ready"));
