@@ -177,7 +177,8 @@ Status ContainerHypervisor::try_container(const Limit& limit) {
     auto spec = runtime_spec({.domain = trial, .image = {.Entrypoint = {"/true"}}, .user = {}, .resolv_conf = {}, .cgroup_parent = settings_.cgroup_parent});
     auto text = spec ? spec_text(*spec) : Result<std::string>(spec.error());
     Status done = text ? Status{} : Status(text.error());
-    if (done) done = deps_.containerd->create_container({.id = id, .labels = {{trial_label, owner_}}, .spec = *text, .record = {}}, runtime_of(settings_), limit);
+    const Container made{.id = id, .labels = {{trial_label, owner_}}, .spec = text ? *text : std::string(), .record = {}};
+    if (done) done = deps_.containerd->create_container(made, runtime_of(settings_), limit);
     if (done) {
         auto task = deps_.containerd->create_task(id, "/dev/null", runtime_of(settings_), limit);
         if (!task) done = std::move(task).error();

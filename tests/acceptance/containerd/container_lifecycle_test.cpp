@@ -207,7 +207,7 @@ TEST_P(ContainerLifecycle, MemoryAndProcessorsAreLimitedByItsControlGroup) {
     ASSERT_TRUE(says("ready"));
     const bool unified = fs::exists("/sys/fs/cgroup/cgroup.controllers");
     const auto group = cgroup_ + "/" + spec.name + "/";
-    const auto of = [&](const char* controller, const char* file) { return text_of("/sys/fs/cgroup" + (unified ? "" : "/" + std::string(controller)) + group + file); };
+    const auto of = [&](const std::string& controller, const char* file) { return text_of("/sys/fs/cgroup" + (unified ? "" : "/" + controller) + group + file); };
     EXPECT_EQ(of("memory", unified ? "memory.max" : "memory.limit_in_bytes"), std::to_string(spec.memory.n) + "\n");
     if (unified) EXPECT_EQ(of("cpu", "cpu.max"), "200000 100000\n");
     else EXPECT_EQ(of("cpu", "cpu.cfs_quota_us") + of("cpu", "cpu.cfs_period_us"), "200000\n100000\n");
