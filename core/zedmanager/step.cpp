@@ -371,7 +371,11 @@ private:
         if (status.RestartInprogress == Inprogress::BringDown) {
             const bool down = domain_is_down();
             follow_domain();
-            if (down) status.RestartInprogress = Inprogress::BringUp;
+            if (!down) return;
+            // What it comes back with may be more than there is; then it is an app that waits for memory like any other.
+            const bool fits = admitted();
+            status.RestartInprogress = fits ? Inprogress::BringUp : Inprogress::NotInprogress;
+            if (!fits) status.Activated = status.ActivateInprogress = false;
             return;
         }
         if (!purging) {

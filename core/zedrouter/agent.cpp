@@ -156,7 +156,7 @@ void Agent::Impl::on_app(const types::AppNetworkConfig& config, const std::strin
         const auto* old = pub_apps_->get(uuid.to_string());
         if (old) app.status = *old;
         app.first = old && old->Activated;
-        app.wanted = app.effective = app.first;
+        app.wanted = app.effective = app.standing = app.first;
         if (app.first) app.applied = config;
         app.status.UUIDandVersion = config.UUIDandVersion;
         if (!collected_ && !collect_timer_) {
@@ -270,7 +270,8 @@ bool Agent::Impl::adopted() {
     return true;
 }
 
-/// Networks that were deleted while apps used them, in an earlier life: they stay until the last app leaves.
+/// Networks that were deleted while apps used them, in an earlier life: they stay until the last app leaves. And apps that were deleted while
+/// we were away: their interfaces may stand until the host is as we want it.
 void Agent::Impl::adopt_deleted() {
     if (std::exchange(deleted_adopted_, true)) return;
     for (const auto& [key, record] : pub_instances_->items()) {
@@ -281,6 +282,14 @@ void Agent::Impl::adopt_deleted() {
         instance.status = *record;
         instance.deleted = instance.wanted = instance.effective = true;
         instance.order = ++arrivals_;
+    }
+    for (const auto& [key, record] : pub_apps_->items()) {
+        const auto& uuid = record->UUIDandVersion.UUID;
+        if (tables_.apps.contains(uuid)) continue;
+        auto& app = tables_.apps[uuid];
+        app.status = *record;
+        app.deleted = app.standing = true;
+        app.order = ++arrivals_;
     }
 }
 
@@ -352,8 +361,7 @@ void Agent::Impl::publish() {
         auto& [uuid, app] = *at;
         const auto key = uuid.to_string();
         auto& status = app.status;
-        if (app.deleted && !app.wanted && !app.effective) {
-            if (pub_apps_->get(key)) (void)pub_apps_->unpublish(key);          // it is there
+        if (app.deleted && !app.wanted && !app.standing) {
             if (pub_generators_->get(key)) (void)pub_generators_->unpublish(key);  // it is there
             forget_app(tables_, app);
             at = tables_.apps.erase(at);
@@ -370,7 +378,7 @@ void Agent::Impl::publish() {
             deps_.log.write(Level::error, "status.not_published", {{"key", key}, {"error", published.error().what}});
         ++at;
     }
-    // Records of an earlier life whose configs did not come.
+    // Records of what is gone now, or was in an earlier life and whose configs did not come.
     std::vector<std::string> stale;
     for (const auto& [key, record] : pub_instances_->items())
         if (!tables_.instances.contains(types::Uuid::parse_or_nil(key))) stale.push_back(key);

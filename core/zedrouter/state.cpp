@@ -39,7 +39,7 @@ bool has_apps(const Tables& tables, const types::Uuid& instance) {
     return std::any_of(tables.apps.begin(), tables.apps.end(), [&](const auto& item) {
         const auto& app = item.second;
         const auto uses = [&](const auto& adapter) { return adapter.Network == instance; };
-        return (app.wanted || app.effective) && std::any_of(app.status.AppNetAdapterList.begin(), app.status.AppNetAdapterList.end(), uses);
+        return (app.wanted || app.standing) && std::any_of(app.status.AppNetAdapterList.begin(), app.status.AppNetAdapterList.end(), uses);
     });
 }
 

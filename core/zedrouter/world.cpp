@@ -64,8 +64,11 @@ void Agent::Impl::apply(Plan plan) {
     std::map<types::Uuid, types::AppNetworkConfig> configs;
     for (const auto& [uuid, instance] : tables_.instances)
         if (instance.wanted) instances.insert(uuid);
-    for (const auto& [uuid, app] : tables_.apps)
-        if (app.wanted) configs[uuid] = types::has_error(app.status) ? app.applied : app.config;
+    for (auto& [uuid, app] : tables_.apps) {
+        if (!app.wanted) continue;
+        configs[uuid] = types::has_error(app.status) ? app.applied : app.config;
+        app.standing = true;
+    }
     auto network = std::make_shared<const HostNetwork>(std::move(plan.network));
     deps_.lanes.submit(
         lane, [&world = deps_.network, network](const LaneContext&) { return world.apply(*network); },
@@ -127,6 +130,7 @@ void Agent::Impl::note_effective(const std::map<types::Uuid, types::AppNetworkCo
             deps_.log.write(Level::info, now ? "app_network.activated" : "app_network.deactivated",
                             {{"app", uuid.to_string()}, {"number", app.status.AppNum}});
         app.effective = now;
+        app.standing = now || (app.standing && !attempt_good_);
         if (now) app.applied = found->second;
     }
     if (changed) schedule();  // apps may have waited for it

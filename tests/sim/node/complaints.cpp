@@ -75,4 +75,11 @@ void complain_of_app(const types::AppInstanceConfig& config, const Statuses& sta
     if (disks != held) complain("runs with other disks than reported");
 }
 
+void complain_of_memory(const Statuses& statuses, const World& world, std::vector<std::string>& out) {
+    std::uint64_t held = 0;
+    for (const auto& [key, status] : statuses)
+        if (zedmanager::holds_memory(*status)) held += zedmanager::memory_need(*status);
+    if (held > world.memory_bytes) out.push_back("the apps have " + std::to_string(held >> 20) + " MiB of " + std::to_string(world.memory_bytes >> 20));
+}
+
 }  // namespace eve::sim

@@ -15,5 +15,7 @@ using Statuses = std::map<std::string, std::shared_ptr<const types::AppInstanceS
 
 /// Adds a sentence to `out` for each thing that is wrong with one app.
 void complain_of_app(const types::AppInstanceConfig& config, const Statuses& statuses, const World& world, std::vector<std::string>& out);
+/// Adds a sentence to `out` if all apps together have more memory than there is.
+void complain_of_memory(const Statuses& statuses, const World& world, std::vector<std::string>& out);
 
 }  // namespace eve::sim

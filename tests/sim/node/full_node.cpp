@@ -391,6 +391,7 @@ std::vector<std::string> FullNode::complaints() {
     look();
     std::vector<std::string> out;
     complain_of_config(out);
+    complain_of_memory(statuses_->items(), world, out);
     std::set<std::string> volumes;
     for (const auto& [key, config] : apps_->items()) {
         complain_of_app(*config, statuses_->items(), world, out);

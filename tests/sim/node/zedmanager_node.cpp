@@ -88,6 +88,7 @@ std::vector<std::string> ZedmanagerNode::complaints() {
     std::vector<std::string> out;
     const auto apps = controller.apps();
     for (const auto& [key, config] : apps) complain_of_app(config, statuses_->items(), world, out);
+    complain_of_memory(statuses_->items(), world, out);
     for (const auto& [key, status] : statuses_->items())
         if (!apps.contains(key)) out.push_back("a deleted app is still reported: " + key);
     for (const auto& [key, guest] : world.guests)

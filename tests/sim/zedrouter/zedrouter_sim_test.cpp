@@ -200,7 +200,9 @@ private:
         std::set<std::string> names;
         std::set<std::string> addresses;
         std::set<std::int64_t> numbers;
+        std::set<std::string> reported;  // the numbers of apps, as interfaces are named after them
         for (const auto& [key, status] : bench_->app_status->items()) {
+            reported.insert(std::to_string(status->AppNum));
             if (!status->Activated) continue;
             ASSERT_TRUE(numbers.insert(status->AppNum).second) << "two apps have number " << status->AppNum;
             for (const auto& adapter : status->AppNetAdapterList) {
@@ -220,6 +222,7 @@ private:
             ASSERT_TRUE(status && status->Activated) << "app" << number << " lost its network without a reason";
             ASSERT_FALSE(host_.rules("PREROUTING-" + status->AppNetAdapterList.at(0).Vif).empty()) << "app" << number << " has no rules";
         }
+        for (const auto& vif : host_.network().vifs) ASSERT_TRUE(reported.contains(vif.name.substr(vif.name.find('x') + 1))) << vif.name << " stands for an app that is said to be gone";
         for (const auto& vif : host_.network().vifs)
             ASSERT_TRUE(vif.bridge.empty() || !host_.rules("PREROUTING-" + vif.name).empty()) << vif.name << " is let in without rules";
     }

@@ -686,6 +686,28 @@ TEST_F(Restart, WaitsWhileDomainmgrIsSilent) {
     EXPECT_FALSE(state.domain->Activate) << "not heard of is not gone";
 }
 
+TEST_F(Restart, WithMoreMemoryThanThereIsWaitsForIt) {  // found by simulation
+    run_up();
+    node.memory = {.known = true, .total = std::uint64_t{2} << 30};
+    config.FixedResources.Memory = 4 * 1024 * 1024;
+    config.RestartCmd.Counter = 1;
+    look();
+    domain_is(SwState::HALTED);
+    look();
+    EXPECT_TRUE(state.status.MissingMemory);
+    EXPECT_EQ(state.status.RestartInprogress, Inprogress::NotInprogress);
+    EXPECT_FALSE(holds_memory(state.status));
+    EXPECT_FALSE(state.domain->Activate);
+    node.memory.total = std::uint64_t{8} << 30;
+    look();
+    EXPECT_FALSE(state.status.MissingMemory);
+    EXPECT_TRUE(state.domain->Activate);
+    domain_is(SwState::RUNNING);
+    look();
+    EXPECT_EQ(state.status.State, SwState::RUNNING);
+    EXPECT_TRUE(state.status.Activated);
+}
+
 TEST_F(Restart, WhileTheAppWaitsForMemoryHasNothingToBringDown) {  // found by simulation
     run_up();
     config.PurgeCmd.Counter = 1;
