@@ -8,51 +8,16 @@
 # linux-guest: yes
 # The whole node on Xen: an EVE device config becomes running PV, PVH, HVM and Linux apps with disks and networks; they survive kill -9 of
 # every process of the node; restart and delete work.
-. /lab/lib.sh
-root=/node
-ctl() { evectl --root $root "$@"; }
-outside() { nsenter --net=/run/netns/outside -- "$@"; }
-app() { ctl apps --json | jq -r --arg name "$1" ".[] | select(.name == \$name) | $2"; }
+. /lab/node.sh
+plugin=xen
 domids() { xl list | awk 'NR > 2 {print $1, $2}' | sort; }
-node_up() {
-    setsid zedbox node --root $root --plugin-order xen </dev/null >>/lab/out/node.log 2>&1 &
-    until_true 60 "the node answers" ctl status --quiet
-}
-node_pids() { pgrep -f '^/opt/eve/bin/(zedbox|plugin-host|fetch) |^zedbox node'; }
-at_end() {
-    [ $lab_failures -eq 0 ] && return
-    tail -n 60 /lab/out/node.log
-    ctl plugins; ctl apps; ctl volumes; ctl networks; xl list; tail -n 20 /var/log/xen/xen-hotplug.log
-}
-trap at_end EXIT
-
-# The outside: a cable to eth0 and an image server at its end.
-for module in nf_tables nft_chain_nat nf_conntrack bridge br_netfilter veth; do modprobe $module; done
-ip netns add outside
-ip link add eth0 type veth peer name out0 netns outside
-ip addr add 192.0.2.2/24 dev eth0
-ip link set eth0 up
-ip route add default via 192.0.2.1
-ip -n outside link set lo up
-ip -n outside addr add 192.0.2.1/24 dev out0
-ip -n outside link set out0 up
-mkdir -p /www
+outside_up
 cp /opt/eve/guests/tiny-obeyxen.img /www/boot.raw
 truncate -s 1M /www/boot.raw
-{ printf 'DISK-OF-THE-APP-0123456789'; head -c 1048550 /dev/zero; } >/tmp/data.raw
-qemu-img convert -f raw -O qcow2 /tmp/data.raw /www/data.qcow2
-cp /tmp/data.raw /www/data.raw
-ln -sf "$(command -v dnsmasq)" /usr/sbin/dnsmasq  # where the node looks for it
-outside busybox httpd -p 192.0.2.1:8000 -h /www
+qemu-img convert -f raw -O qcow2 /www/data.raw /www/data.qcow2
 check "the node starts" node_up
 check "its plugin is Xen's" until_true 60 "the plugin" sh -c "evectl --root $root plugins --json | jq -e '.[] | select(.name == \"xen\" and .state == \"used\")'"
 
-image() { printf 'image(%d; "%s"; "%s"; "%d"; "%s")' "$1" "$2" "$(sha256sum "/www/$2" | cut -d' ' -f1)" "$(stat -c %s "/www/$2")" "$3"; }
-config() {
-    jq -n -L /opt/eve/source/tests/acceptance/node "include \"device_config\"; base(\"http://192.0.2.1:8000\") | $1
-        | .configItems += [{key: \"storage.apps.ignore.disk.check\", value: \"true\"}, {key: \"memory.apps.ignore.check\", value: \"true\"}]" >/tmp/config.json
-    ctl apply /tmp/config.json >/dev/null
-}
 with_kernel() { printf '(.apps[] | select(.displayname == "%s") | .fixedresources) += {virtualizationMode: "PV", kernel: "%s", ramdisk: "%s", memory: %d, maxmem: %d}' "$1" "$2" "$3" "$4" "$4"; }
 apps="local_network(1; \"10.11.0\"; \"eth0\") | $(image 1 boot.raw RAW) | $(image 2 data.raw RAW) | $(image 3 data.qcow2 QCOW2)
     | vm(1; \"hvm\"; 1; 1; [allow_all]; \"\") | vm(2; \"pv\"; 2; 1; [allow_all]; \"\") | vm(3; \"pvh\"; 2; 1; [allow_all]; \"\") | vm(4; \"linux\"; 3; 1; [allow_all]; \"\")
@@ -63,7 +28,6 @@ config "$apps"
 for name in hvm pv pvh linux; do check "$name is RUNNING" ctl wait $name RUNNING --timeout 150; done
 xl list
 echo "all run after $(lab_uptime) s"
-console_has() { ctl app logs "$1" | grep -q -- "$2"; }
 check "hvm boots its disk" until_true 30 "its serial port" console_has hvm 'EVEMARK hello'
 check "pv is PV" until_true 20 "its console" console_has pv 'hello from PV,'
 check "pvh is PVH" until_true 20 "its console" console_has pvh 'hello from PVH,'
@@ -96,12 +60,11 @@ echo "restarted after $(lab_uptime) s"
 check "the others are untouched" [ "$(domids | grep -v 000000020003)" = "$(echo "$before" | grep -v 000000020003)" ]
 
 config 'local_network(1; "10.11.0"; "eth0")'
-check "deleted apps are gone" until_true 120 "no apps" sh -c "[ \"\$(evectl --root $root apps --json)\" = '[]' ]"
+check "deleted apps are gone" until_true 120 "no apps" no_apps
 check "no domain is left in Xen" [ "$(xl list | wc -l)" = 2 ]
 check "no interface is left" [ -z "$(ls /sys/class/net/bn1/brif)" ]
 check "no device model is left" [ -z "$(pidof xen-qemu-system-i386)" ]
 check "no loop device is left" [ -z "$(losetup -a)" ]
 check "xenstore knows the control domain only" [ "$(xenstore-list /local/domain)" = 0 ]
 echo "deleted after $(lab_uptime) s"
-kill -TERM "$(cat $root/run/zedbox.pid)"
-lab_end
+node_end
