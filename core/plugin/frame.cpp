@@ -29,8 +29,9 @@ Error failed(const char* what, int number) { return Error{.code = Code::unavaila
 Error hostile(std::string what) { return Error{.code = Code::invalid_argument, .what = std::move(what)}; }
 
 /// The header with the descriptors that came with it.
-Result<Header> read_header(int socket, std::vector<UniqueFd>& fds) {
+Result<Header> read_header(int socket, std::vector<UniqueFd>& fds, bool& lost) {
     Header header{};
+    bool truncated = false;
     auto* at = reinterpret_cast<char*>(&header);
     std::size_t have = 0;
     while (have < sizeof header) {
@@ -53,13 +54,18 @@ Result<Header> read_header(int socket, std::vector<UniqueFd>& fds) {
                 fds.emplace_back(fd);
             }
         }
-        if ((message.msg_flags & MSG_CTRUNC) != 0 || fds.size() > EVE_FDS_MAX) return hostile("more descriptors than the limit");
+        truncated = truncated || (message.msg_flags & MSG_CTRUNC) != 0;
+        if (fds.size() > EVE_FDS_MAX) return hostile("more descriptors than the limit");
         if (got == 0) {
             if (have == 0) return Error{.code = Code::not_found, .what = "the peer closed the connection"};
             return failed("the peer went away within a frame", ECONNRESET);
         }
         have += static_cast<std::size_t>(got);
     }
+    // Fewer than were sent, and there was room for all: the kernel found no free number in this process.
+    lost = truncated && fds.size() < header.fds && header.fds <= EVE_FDS_MAX;
+    if (truncated && !lost) return hostile("more descriptors than the limit");
+    if (lost) fds.clear();
     return header;
 }
 
@@ -103,10 +109,10 @@ std::int64_t monotonic_after(std::int64_t ns) {
 
 Result<Frame> read_frame(int socket) {
     Frame frame;
-    const auto header = read_header(socket, frame.fds);
+    const auto header = read_header(socket, frame.fds, frame.fds_lost);
     if (!header) return header.error();
     if (auto fit = check_limits(header->kind, header->method, header->body, header->fds); !fit) return std::move(fit).error();
-    if (header->fds != frame.fds.size()) return hostile("a frame that announces other descriptors than it brings");
+    if (!frame.fds_lost && header->fds != frame.fds.size()) return hostile("a frame that announces other descriptors than it brings");
     frame.kind = static_cast<FrameKind>(header->kind);
     frame.status = header->status;
     frame.id = header->id;

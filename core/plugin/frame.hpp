@@ -24,6 +24,7 @@ struct Frame {
     std::string method;                                                   ///< of a call
     std::string body;
     std::vector<UniqueFd> fds;
+    bool fds_lost = false;  ///< it brought some that this process had no numbers for: none is here
 };
 
 /// To be sent: everything is borrowed.

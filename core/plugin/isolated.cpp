@@ -239,7 +239,12 @@ private:
         }
     }
 
+    static Error no_descriptors() {
+        return {.code = Code::resource_exhausted, .what = "no descriptor is free for what a plugin sent", .hint = "raise the node's limit of open files"};
+    }
+
     static std::int32_t deliver(Frame& from, eve_reply& reply) {
+        if (from.fds_lost) return answer_failure(reply, no_descriptors());
         for (auto& fd : from.fds)
             if (reply.fd(reply.to, fd.get()) >= 0) fd.release();
         if (!from.body.empty() && reply.body(reply.to, from.body.data(), from.body.size()) < 0 && from.status == EVE_OK)
@@ -461,7 +466,7 @@ private:
                                   .reserved = 0};
         Answer answer;
         auto reply = answer.table();
-        const auto status = endpoint_.call(request, reply);
+        const auto status = frame.fds_lost ? answer_failure(reply, no_descriptors()) : endpoint_.call(request, reply);
         (void)send(connection, {.kind = FrameKind::reply, .status = status, .id = frame.id, .body = answer.body}, monotonic_after(send_limit_ns));
     }
 

@@ -159,7 +159,11 @@ private:
                                   .deadline_ns = job.frame.deadline_ns,
                                   .cancel_fd = job.cancel->get(),
                                   .reserved = 0};
-        if (job.frame.method == "#load") status = load(answer);
+        if (job.frame.fds_lost)
+            status = refuse(answer, {.code = Code::resource_exhausted,
+                                     .what = "no descriptor is free for a call of the plugin",
+                                     .hint = "the plugin keeps too many open, or the limit of open files is low"});
+        else if (job.frame.method == "#load") status = load(answer);
         else if (job.frame.method == "#open") status = open(request, answer);
         else if (instance_ == nullptr) status = EVE_FAILED_PRECONDITION;
         else {
@@ -237,6 +241,7 @@ private:
         lock.unlock();
         if (!sent) return EVE_INVALID_ARGUMENT;
         if (!waiting.done) return ended ? EVE_UNAVAILABLE : EVE_TIMED_OUT;
+        if (waiting.reply.fds_lost) return EVE_RESOURCE_EXHAUSTED;
         for (auto& fd : waiting.reply.fds)
             if (reply.fd(reply.to, fd.get()) >= 0) fd.release();
         if (!waiting.reply.body.empty()) reply.body(reply.to, waiting.reply.body.data(), waiting.reply.body.size());

@@ -3,6 +3,7 @@
 #include "core/plugin/frame.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -104,6 +105,27 @@ TEST(Frame, EachLimitIsHeldOnReceipt) {
     EXPECT_TRUE(refused(header(0, 0, 2, 1))) << "a descriptor announced and not brought";
     EXPECT_TRUE(refused(header(0, 0, 2, 4'000'000'000U)));
     EXPECT_TRUE(refused(header(0, 3, 1, 0) + std::string("a\0b", 3))) << "a NUL in a method";
+}
+
+TEST(Frame, AReceiverWithoutFreeDescriptorsIsToldSoAndReadsOn) {
+    const Pair pair;
+    const int sent[2] = {pair.a.get(), pair.b.get()};
+    ASSERT_TRUE(write_frame(pair.a.get(), {.kind = FrameKind::reply, .id = 7, .body = "{}", .fds = sent, .fd_count = 2}, monotonic_after(limit_ns)));
+    ASSERT_TRUE(write_frame(pair.a.get(), {.kind = FrameKind::reply, .id = 8, .fds = sent, .fd_count = 2}, monotonic_after(limit_ns)));
+    for (const int free : {0, 1}) {
+        rlimit before{};
+        ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+        const UniqueFd lowest(::dup(0));
+        const auto max = static_cast<rlim_t>(lowest.get() + 1 + free);
+        const rlimit none{.rlim_cur = max, .rlim_max = before.rlim_max};
+        ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+        const auto frame = read_frame(pair.b.get());
+        ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+        ASSERT_TRUE(frame) << frame.error().what;
+        EXPECT_TRUE(frame->fds_lost);
+        EXPECT_TRUE(frame->fds.empty()) << "none rather than some";
+        EXPECT_EQ(frame->id, static_cast<std::uint64_t>(7 + free));
+    }
 }
 
 TEST(Frame, RandomBytesAreRefusedOrReadButNeverMore) {
