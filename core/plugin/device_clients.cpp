@@ -102,6 +102,30 @@ Status CpusClient::confine(const CallContext& call, const CpuConfinement& confin
     return Caller{plugin_, methods_, ids_}.tell("cpus/1.confine", call, confinement);
 }
 
+Result<ContentInfo> ContentClient::stat(const CallContext& call, const std::string& digest) {
+    return Caller{plugin_, methods_, ids_}.ask<ContentInfo>("content/1.stat", call, message::ContentDigest{digest});
+}
+
+Result<ContentWritten> ContentClient::write(const CallContext& call, const ContentWrite& content) {
+    return Caller{plugin_, methods_, ids_}.ask<ContentWritten>("content/1.write", call, content);
+}
+
+Result<ContentPart> ContentClient::read(const CallContext& call, const ContentRead& part) {
+    return Caller{plugin_, methods_, ids_}.ask<ContentPart>("content/1.read", call, part);
+}
+
+Result<ContentPage> ContentClient::list(const CallContext& call, const std::string& after) {
+    return Caller{plugin_, methods_, ids_}.ask<ContentPage>("content/1.list", call, message::ContentAfter{after});
+}
+
+Status ContentClient::remove(const CallContext& call, const std::string& digest) {
+    return Caller{plugin_, methods_, ids_}.tell("content/1.remove", call, message::ContentDigest{digest});
+}
+
+Status ContentClient::protect(const CallContext& call, const ContentProtection& protection) {
+    return Caller{plugin_, methods_, ids_}.tell("content/1.protect", call, protection);
+}
+
 Result<Description> describe_any(Plugin& plugin, const CallContext& call) {
     std::atomic<std::uint64_t> ids{0};
     return Caller{plugin, {}, ids}.ask<Description>(first_interface(plugin.identity()) + ".describe", call, Empty{});

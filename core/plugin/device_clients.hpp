@@ -1,5 +1,5 @@
 #pragma once
-// eve::Pci, eve::Board, eve::Usb, eve::Exec and eve::Cpus as the node has them: each method is one call through the
+// eve::Pci, eve::Board, eve::Usb, eve::Exec, eve::Cpus and eve::Content as the node has them: each method is one call through the
 // C boundary to a plugin, as with HypervisorClient.
 
 #include <atomic>
@@ -10,6 +10,7 @@
 
 #include "core/plugin/plugin.hpp"
 #include "eve/board.hpp"
+#include "eve/content.hpp"
 #include "eve/cpus.hpp"
 #include "eve/exec.hpp"
 #include "eve/pci.hpp"
@@ -90,6 +91,23 @@ class CpusClient final : public Cpus {
 public:
     CpusClient(Plugin& plugin, std::vector<std::string> methods) : plugin_(plugin), methods_(std::move(methods)) {}
     Status confine(const CallContext& call, const CpuConfinement& confinement) override;
+
+private:
+    Plugin& plugin_;
+    std::vector<std::string> methods_;
+    std::atomic<std::uint64_t> ids_{0};
+};
+
+/// The content/1 part of a hypervisor's plugin, which declared `methods`. Borrows the plugin.
+class ContentClient final : public Content {
+public:
+    ContentClient(Plugin& plugin, std::vector<std::string> methods) : plugin_(plugin), methods_(std::move(methods)) {}
+    Result<ContentInfo> stat(const CallContext& call, const std::string& digest) override;
+    Result<ContentWritten> write(const CallContext& call, const ContentWrite& content) override;
+    Result<ContentPart> read(const CallContext& call, const ContentRead& part) override;
+    Result<ContentPage> list(const CallContext& call, const std::string& after) override;
+    Status remove(const CallContext& call, const std::string& digest) override;
+    Status protect(const CallContext& call, const ContentProtection& protection) override;
 
 private:
     Plugin& plugin_;

@@ -64,6 +64,7 @@ struct Registry::Entry {
     std::unique_ptr<UsbClient> usb;
     std::unique_ptr<ExecClient> exec;
     std::unique_ptr<CpusClient> cpus;
+    std::unique_ptr<ContentClient> content;
     std::unique_ptr<PciClient> pci;
     std::unique_ptr<BoardClient> board;
 };
@@ -218,6 +219,8 @@ Status Registry::use(Entry& entry) {
         entry.exec = std::make_unique<ExecClient>(*entry.plugin, entry.client->description().methods);
     if (entry.client && serves(entry.seen.identity, "cpus/1"))
         entry.cpus = std::make_unique<CpusClient>(*entry.plugin, entry.client->description().methods);
+    if (entry.client && serves(entry.seen.identity, "content/1"))
+        entry.content = std::make_unique<ContentClient>(*entry.plugin, entry.client->description().methods);
     return {};
 }
 
@@ -240,7 +243,8 @@ std::vector<Registry::Used> Registry::used() const {
                            .probe = entry->seen.probe,
                            .usb = entry->usb.get(),
                            .exec = entry->exec.get(),
-                           .cpus = entry->cpus.get()});
+                           .cpus = entry->cpus.get(),
+                           .content = entry->content.get()});
     return all;
 }
 

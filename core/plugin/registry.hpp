@@ -99,6 +99,7 @@ public:
         Usb* usb;    ///< null: it does not offer usb/1
         Exec* exec;  ///< null: it does not offer exec/1
         Cpus* cpus;  ///< null: it does not offer cpus/1
+        Content* content;  ///< null: it does not offer content/1
     };
     std::vector<Used> used() const;
     /// Who assigns PCI devices here, or null: then status() says why. [any-thread, after open()]

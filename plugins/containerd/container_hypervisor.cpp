@@ -70,6 +70,7 @@ ContainerHypervisor::ContainerHypervisor(HostServices& host, Settings settings, 
       settings_(std::move(settings)),
       deps_(std::move(deps)),
       domains_(std::move(domains)),
+      content_(*deps_.content),
       cgroups_(settings_.cgroup_root),
       sessions_(*deps_.containerd),
       owner_(plugins::path_of(host.config().state_dir.fd)) {

@@ -9,10 +9,12 @@
 
 #include "containerd/cgroup.hpp"
 #include "containerd/containerd_api.hpp"
+#include "containerd/content.hpp"
 #include "containerd/exec.hpp"
 #include "containerd/host_interfaces.hpp"
 #include "containerd/network.hpp"
 #include "containerd/records.hpp"
+#include "eve/content.hpp"
 #include "eve/cpus.hpp"
 #include "eve/exec.hpp"
 #include "eve/hypervisor.hpp"
@@ -20,12 +22,13 @@
 
 namespace eve::containerd {
 
-/// hypervisor/1, exec/1 and cpus/1 for containers.
-class ContainerHypervisor final : public Hypervisor, public Exec, public Cpus {
+/// hypervisor/1, exec/1 and cpus/1 for containers, content/1 for their images.
+class ContainerHypervisor final : public Hypervisor, public Exec, public Cpus, public Content {
 public:
     /// The world as this class meets it.
     struct Deps {
         std::unique_ptr<ContainerdApi> containerd;
+        std::unique_ptr<ContentApi> content;
         std::unique_ptr<ContainerNetwork> network;
         std::unique_ptr<HostInterfaces> interfaces;
     };
@@ -47,6 +50,12 @@ public:
     Result<Stats> stats(const CallContext& call) override;
     Result<ExecStarted> exec(const CallContext& call, const ExecRequest& request) override;
     Status confine(const CallContext& call, const CpuConfinement& confinement) override;
+    Result<ContentInfo> stat(const CallContext& call, const std::string& digest) override { return content_.stat(call, digest); }
+    Result<ContentWritten> write(const CallContext& call, const ContentWrite& content) override { return content_.write(call, content); }
+    Result<ContentPart> read(const CallContext& call, const ContentRead& part) override { return content_.read(call, part); }
+    Result<ContentPage> list(const CallContext& call, const std::string& after) override { return content_.list(call, after); }
+    Status remove(const CallContext& call, const std::string& digest) override { return content_.remove(call, digest); }
+    Status protect(const CallContext& call, const ContentProtection& protection) override { return content_.protect(call, protection); }
 
 private:
     ContainerHypervisor(HostServices& host, Settings settings, Deps deps, UniqueFd domains);
@@ -74,6 +83,7 @@ private:
     Settings settings_;
     Deps deps_;
     UniqueFd domains_;
+    ContainerdContent content_;
     Cgroups cgroups_;
     ExecSessions sessions_;  // before what they use
     std::string owner_;  ///< marks containers as this node's

@@ -1,4 +1,4 @@
-// containerd over gRPC: the one file that sees the stubs.
+// containerd over gRPC, all but its content: this file and grpc_content.cpp see the stubs.
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -6,9 +6,8 @@
 #include <thread>
 #include <utility>
 
-#include <grpcpp/grpcpp.h>
-
 #include "containerd/containerd_api.hpp"
+#include "containerd/grpc_call.hpp"
 #include "github.com/containerd/containerd/api/events/task.pb.h"
 #include "github.com/containerd/containerd/api/services/containers/v1/containers.grpc.pb.h"
 #include "github.com/containerd/containerd/api/services/events/v1/events.grpc.pb.h"
@@ -29,28 +28,6 @@ constexpr auto options_type = "containerd.runc.v1.Options";
 constexpr auto record_key = "org.lfedge.eve";
 constexpr auto retry_first = 100ms;
 constexpr auto retry_max = 5s;
-constexpr int message_max = 64 << 20;
-constexpr std::chrono::nanoseconds call_max = 24h * 365;  // a wait for a process may take its whole life; others bring their own limits
-constexpr auto patience_step = 200ms;  // how soon a caller that gives up is heard
-
-Error error_of(const grpc::Status& status, const std::string& what) {
-    using grpc::StatusCode;
-    auto code = Code::internal;
-    switch (status.error_code()) {
-        case StatusCode::UNAVAILABLE: code = Code::unavailable; break;
-        case StatusCode::DEADLINE_EXCEEDED: code = Code::timed_out; break;
-        case StatusCode::CANCELLED: code = Code::cancelled; break;
-        case StatusCode::NOT_FOUND: code = Code::not_found; break;
-        case StatusCode::ALREADY_EXISTS: code = Code::already_exists; break;
-        case StatusCode::RESOURCE_EXHAUSTED: code = Code::resource_exhausted; break;
-        case StatusCode::PERMISSION_DENIED: code = Code::permission_denied; break;
-        case StatusCode::FAILED_PRECONDITION: code = Code::failed_precondition; break;
-        case StatusCode::UNKNOWN: code = Code::failed_precondition; break;  // what containerd says of a runtime that failed
-        default: break;
-    }
-    constexpr std::size_t words_max = 400;
-    return {.code = code, .what = what + ": " + status.error_message().substr(0, words_max)};
-}
 
 TaskState state_of(::containerd::v1::types::Status status) {
     using namespace ::containerd::v1::types;
@@ -80,20 +57,13 @@ Container container_of(const services::containers::v1::Container& from) {
 
 class GrpcContainerd final : public ContainerdApi {
 public:
-    GrpcContainerd(const std::string& address, std::string name) : namespace_(std::move(name)) {
-        grpc::ChannelArguments arguments;
-        arguments.SetMaxReceiveMessageSize(message_max);
-        arguments.SetMaxSendMessageSize(message_max);
-        arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-        arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
-        arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-        arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-        channel_ = grpc::CreateCustomChannel("unix:" + address, grpc::InsecureChannelCredentials(), arguments);
-        containers_ = services::containers::v1::Containers::NewStub(channel_);
-        tasks_ = services::tasks::v1::Tasks::NewStub(channel_);
-        namespaces_ = services::namespaces::v1::Namespaces::NewStub(channel_);
-        version_ = services::version::v1::Version::NewStub(channel_);
-        events_ = services::events::v1::Events::NewStub(channel_);
+    GrpcContainerd(const std::string& address, const std::string& name) : connection_(address, name) {
+        const auto& channel = connection_.channel();
+        containers_ = services::containers::v1::Containers::NewStub(channel);
+        tasks_ = services::tasks::v1::Tasks::NewStub(channel);
+        namespaces_ = services::namespaces::v1::Namespaces::NewStub(channel);
+        version_ = services::version::v1::Version::NewStub(channel);
+        events_ = services::events::v1::Events::NewStub(channel);
     }
     ~GrpcContainerd() override { unsubscribe(); }
 
@@ -107,9 +77,9 @@ public:
 
     Status make_namespace(const Limit& limit) override {
         services::namespaces::v1::CreateNamespaceRequest request;
-        request.mutable_namespace_()->set_name(namespace_);
+        request.mutable_namespace_()->set_name(connection_.name());
         services::namespaces::v1::CreateNamespaceResponse reply;
-        auto done = run("containerd's namespace " + namespace_, limit, reply, [&](auto& context, auto& queue) { return namespaces_->AsyncCreate(&context, request, &queue); });
+        auto done = run("containerd's namespace " + connection_.name(), limit, reply, [&](auto& context, auto& queue) { return namespaces_->AsyncCreate(&context, request, &queue); });
         if (!done && done.error().code != Code::already_exists) return done;
         return {};
     }
@@ -310,25 +280,8 @@ private:
         return any;
     }
 
-    /// One call within its limit; who gives up is heard between steps of waiting.
-    template <class Reply, class Begin> Status run(const std::string& what, const Limit& limit, Reply& reply, Begin begin) {
-        grpc::ClientContext context;
-        context.AddMetadata("containerd-namespace", namespace_);
-        const auto left = std::min<std::chrono::nanoseconds>(limit.left(), call_max);
-        context.set_deadline(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(left.count(), GPR_TIMESPAN)));
-        grpc::CompletionQueue queue;
-        grpc::Status status;
-        const auto reader = begin(context, queue);
-        reader->Finish(&reply, &status, this);
-        void* tag = nullptr;
-        bool good = false;
-        while (queue.AsyncNext(&tag, &good, gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(patience_step.count(), GPR_TIMESPAN))) ==
-               grpc::CompletionQueue::TIMEOUT)
-            if (limit.cancelled()) context.TryCancel();
-        queue.Shutdown();
-        while (queue.Next(&tag, &good)) {}
-        if (status.ok()) return {};
-        return error_of(status, what);
+    template <class Reply, class Begin> Status run(const std::string& what, const Limit& limit, Reply& reply, Begin begin) const {
+        return connection_.run(what, limit, reply, std::move(begin));
     }
 
     void listen(const std::function<void(const Event&)>& heard) {
@@ -341,7 +294,7 @@ private:
                 stream_ = &context;
             }
             services::events::v1::SubscribeRequest request;
-            request.add_filters("namespace==\"" + namespace_ + "\",topic~=\"/tasks/\"");
+            request.add_filters("namespace==\"" + connection_.name() + "\",topic~=\"/tasks/\"");
             const auto reader = events_->Subscribe(&context, request);
             services::events::v1::Envelope envelope;
             while (reader->Read(&envelope)) {
@@ -378,8 +331,7 @@ private:
         }
     }
 
-    std::string namespace_;
-    std::shared_ptr<grpc::Channel> channel_;
+    Connection connection_;
     std::unique_ptr<services::containers::v1::Containers::Stub> containers_;
     std::unique_ptr<services::tasks::v1::Tasks::Stub> tasks_;
     std::unique_ptr<services::namespaces::v1::Namespaces::Stub> namespaces_;

@@ -11,6 +11,7 @@ Result<std::unique_ptr<ContainerHypervisor>> ContainerHypervisor::open(HostServi
         host.log(LogLevel::warn, "container.network", {{"domain", id.value}, {"error", error.what}});
     };
     Deps deps{.containerd = connect(settings->socket, settings->containers),
+              .content = connect_content(settings->socket, settings->content),
               .network = linux_network(std::move(trouble), static_cast<off_t>(settings->console_log_max.n)),
               .interfaces = linux_host_interfaces([&host](const DomainId& id, const std::string& interface) {
                   host.log(LogLevel::error, "container.interface_lost", {{"domain", id.value}, {"interface", interface}});

@@ -7,7 +7,7 @@
 namespace eve::containerd {
 
 BOOST_DESCRIBE_STRUCT(Settings, (),
-                      (socket, containers, runtime, runtime_binary, runtime_root, no_pivot_root, cgroup_parent, cgroup_root, console_log_max, address_wait))
+                      (socket, containers, content, runtime, runtime_binary, runtime_root, no_pivot_root, cgroup_parent, cgroup_root, console_log_max, address_wait))
 BOOST_DESCRIBE_STRUCT(DomainRecord, (), (spec, stop_signal, cgroup, notes))
 BOOST_DESCRIBE_STRUCT(StartRecord, (), (at, process, without_address))
 
@@ -31,6 +31,8 @@ Result<Settings> read_settings(const PluginConfig& config) {
         if (path.size() < 2 || path.front() != '/' || path.find("..") != std::string::npos)
             return Error{.code = Code::invalid_argument, .what = "the path must be absolute", .field = field};
     if (settings->containers.empty()) return Error{.code = Code::invalid_argument, .what = "the namespace must have a name", .field = ".containers"};
+    if (settings->content.empty() || settings->content == settings->containers)
+        return Error{.code = Code::invalid_argument, .what = "the namespace must have a name of its own", .field = ".content"};
     return settings;
 }
 
@@ -38,6 +40,7 @@ std::string settings_schema() {
     return R"({"type":"object","additionalProperties":false,"properties":{
 "socket":{"type":"string","description":"containerd's socket, /run/containerd/containerd.sock by default"},
 "containers":{"type":"string","description":"containerd's namespace for apps, eve-user-apps by default"},
+"content":{"type":"string","description":"containerd's namespace for image content, eve-content by default; nothing else may be in it"},
 "runtime":{"type":"string","description":"the shim, io.containerd.runc.v2 by default"},
 "runtime_binary":{"type":"string","description":"runc or crun, a name or a path; runc by default"},
 "runtime_root":{"type":"string","description":"where runc or crun keeps its state, runc beside the socket by default"},

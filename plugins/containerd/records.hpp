@@ -17,6 +17,7 @@ namespace eve::containerd {
 struct Settings {
     std::string socket = "/run/containerd/containerd.sock";
     std::string containers = "eve-user-apps";         ///< containerd's namespace, EVE's
+    std::string content = "eve-content";              ///< containerd's namespace for image content: nothing else may be in it
     std::string runtime = "io.containerd.runc.v2";    ///< the shim
     std::string runtime_binary;                       ///< runc or crun, a name or a path; empty: the shim's own choice, runc
     std::string runtime_root;                         ///< where that keeps its state; empty: "runc" beside the socket

@@ -5,7 +5,9 @@
 // "domain":"<id>","skip":0,"times":1,"action":"...","code":"unavailable","what":"...","delay_ms":0}]}. times 0: always. A domain's label
 // "mock.create":"fail" does the same for its own calls. Actions: fail, delay, slow (until cancelled), hang (for ever), crash, exit,
 // throw, lose_reply (done, then unavailable), lie (success without effect), late (after `delay_ms`, whatever the limit), rubbish, huge (over the
-// limit), gigabyte, twice (two answers). "farewell":true: a thread of its own calls the host while the plugin is closed.
+// limit), gigabyte, twice (two answers). Content is kept in state/content; its methods are "content.write" and so on. "farewell":true: a thread of its own calls the host while the plugin is closed.
+
+#include <openssl/evp.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -32,6 +34,7 @@
 
 #include "eve/sdk/kept_process.hpp"
 #include "eve/sdk/plugin.hpp"
+#include "eve/testing/fake_content.hpp"
 
 namespace {
 
@@ -85,17 +88,33 @@ std::string utc_now() {
     return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
 }
 
+std::string sha256_digits(std::string_view bytes) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned size = 0;
+    ::EVP_Digest(bytes.data(), bytes.size(), digest, &size, ::EVP_sha256(), nullptr);
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string text;
+    for (unsigned i = 0; i < size; ++i) text.append(1, digits[digest[i] >> 4]).append(1, digits[digest[i] & 15]);
+    return text;
+}
+
+int content_directory(const eve::HostServices& host) {
+    ::mkdirat(host.config().state_dir.fd, "content", 0700);
+    return ::openat(host.config().state_dir.fd, "content", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 /// What a call shall do instead of, before or after its work.
 enum class Answer { as_it_is, rubbish, huge, gigabyte, twice };
 
-class MockHypervisor final : public eve::Hypervisor {
+class MockHypervisor final : public eve::Hypervisor, public eve::Content {
 public:
     static Result<std::unique_ptr<MockHypervisor>> open(eve::HostServices& host) {
         auto config = eve::sdk::read_config<Config>(host.config());
         if (!config) return std::move(config).error();
         return std::make_unique<MockHypervisor>(host, std::move(*config));
     }
-    MockHypervisor(eve::HostServices& host, Config config) : host_(host), config_(std::move(config)) {
+    MockHypervisor(eve::HostServices& host, Config config)
+        : host_(host), config_(std::move(config)), content_(content_directory(host), sha256_digits) {
         for (auto& fault : config_.faults) left_.push_back(fault);
         host_.log(eve::LogLevel::info, "mock.opened", {{"faults", std::int64_t(config_.faults.size())}});
     }
@@ -218,6 +237,25 @@ public:
                     stats.domains.push_back({.id = id, .memory_allocated = record->spec.memory, .memory_used = record->spec.memory});
             return stats;
         });
+    }
+
+    Result<eve::ContentInfo> stat(const eve::CallContext& call, const std::string& digest) override {
+        return attempt<eve::ContentInfo>("content.stat", {}, nullptr, call, [&] { return content_.stat(call, digest); });
+    }
+    Result<eve::ContentWritten> write(const eve::CallContext& call, const eve::ContentWrite& content) override {
+        return attempt<eve::ContentWritten>("content.write", {}, nullptr, call, [&] { return content_.write(call, content); });
+    }
+    Result<eve::ContentPart> read(const eve::CallContext& call, const eve::ContentRead& part) override {
+        return attempt<eve::ContentPart>("content.read", {}, nullptr, call, [&] { return content_.read(call, part); });
+    }
+    Result<eve::ContentPage> list(const eve::CallContext& call, const std::string& after) override {
+        return attempt<eve::ContentPage>("content.list", {}, nullptr, call, [&] { return content_.list(call, after); });
+    }
+    Status remove(const eve::CallContext& call, const std::string& digest) override {
+        return tell("content.remove", call, [&] { return content_.remove(call, digest); });
+    }
+    Status protect(const eve::CallContext& call, const eve::ContentProtection& protection) override {
+        return tell("content.protect", call, [&] { return content_.protect(call, protection); });
     }
 
     /// How the answer of the call just made shall be spoilt.
@@ -437,6 +475,14 @@ private:
         if (action == "lose_reply") return Error{.code = Code::unavailable, .what = "scripted: done, but the reply is lost"};
         return done;
     }
+    template <class Work> Status tell(std::string_view method, const eve::CallContext& call, Work work) {
+        auto done = attempt<bool>(method, {}, nullptr, call, [&]() -> Result<bool> {
+            auto status = work();
+            if (!status) return std::move(status).error();
+            return true;
+        });
+        return done ? Status{} : Status(std::move(done).error());
+    }
     template <class T, class Work> Result<T> attempt_known(std::string_view method, const DomainId& id, const eve::CallContext& call, Work work) {
         auto record = load(id);
         return attempt<T>(method, id, record ? &record->spec.labels : nullptr, call, [&]() -> Result<T> {
@@ -450,6 +496,7 @@ private:
     std::mutex mutex_;
     std::vector<Fault> left_;
     std::atomic<Answer> spoiling_{Answer::as_it_is};
+    eve::testing::FakeContent content_;
 };
 
 /// The SDK's call, with the answer spoilt where the script wants it.

@@ -25,8 +25,8 @@ namespace {
 constexpr int case_limit_ms = 180'000;
 constexpr std::string_view usage =
     "eve-plugin-check FILE.so [--config JSON] [--spec FILE.json] [--cgroup NAME] [--device ADDRESS] [--case NAME]\n\n"
-    "Holds a plugin to the contracts of eve/hypervisor.hpp, pci.hpp and board.hpp, as far as it serves them, in process and isolated, a process\n"
-    "for each case.\n"
+    "Holds a plugin to the contracts of eve/hypervisor.hpp, pci.hpp, board.hpp and content.hpp, as far as it serves them, in process and\n"
+    "isolated, a process for each case.\n"
     "  --config JSON  the plugin's own configuration\n"
     "  --spec FILE    a domain that it can run, as JSON of eve::DomainSpec; default: 64 MiB, 1 CPU, no disk, mode hvm\n"
     "  --cgroup NAME  let guests have cgroups below NAME\n"
@@ -77,7 +77,8 @@ Result<std::vector<std::string>> suites() {
     const OpenPlugin opened(dir, subject().file, subject().config, Isolation::process, subject().cgroup_parent, subject().keeper, subject().plugin_host);
     if (!opened.plugin) return opened.error.value_or(Error{.code = Code::internal, .what = "not opened"});
     std::vector<std::string> served;
-    for (const auto& [interface, prefix] : {std::pair("hypervisor/1", "Hypervisor1/"), std::pair("pci/1", "Pci1/"), std::pair("board/1", "Board1/")})
+    for (const auto& [interface, prefix] : {std::pair("hypervisor/1", "Hypervisor1/"), std::pair("content/1", "Content1/"), std::pair("pci/1", "Pci1/"),
+                                            std::pair("board/1", "Board1/")})
         if (serves(opened.plugin->identity(), interface)) served.emplace_back(prefix);
     return served;
 }

@@ -122,7 +122,8 @@ inline std::string built(const std::string& file) { return std::string(BUILD_ROO
 class OpenPlugin {
 public:
     OpenPlugin(const ScratchDir& dir, const std::string& file, const std::string& config, Isolation isolation, std::string cgroup_parent = {},
-               const std::string& keeper = built("bin/keeper"), const std::string& plugin_host = built("bin/plugin-host")) {
+               const std::string& keeper = built("bin/keeper"), const std::string& plugin_host = built("bin/plugin-host"),
+               std::uint32_t calls_at_once = 1) {
         auto opened = NodeHost::open({.plugin = "under-test",
                                       .node = "test",
                                       .version = "0",
@@ -138,7 +139,7 @@ public:
                                          .restart_first = std::chrono::milliseconds{20},
                                          .restart_max = std::chrono::milliseconds{40},
                                          .on_change = [this](const std::string& trouble) { changes.put(trouble); }};
-        const OpenOptions options{.file = file, .host = *host, .calls_in_flight_max = 1};
+        const OpenOptions options{.file = file, .host = *host, .calls_in_flight_max = calls_at_once};
         auto made = isolation == Isolation::process ? open_isolated(options, process)
                                                     : open_in_process(options, {.overtime = process.overtime, .on_change = process.on_change});
         if (!made) {
@@ -156,6 +157,7 @@ public:
         connect("hypervisor/1", client, HypervisorClient::connect);
         connect("pci/1", pci, PciClient::connect);
         connect("board/1", board, BoardClient::connect);
+        if (client && serves(plugin->identity(), "content/1")) content = std::make_unique<ContentClient>(*plugin, client->description().methods);
         if (client && serves(plugin->identity(), "cpus/1")) cpus = std::make_unique<CpusClient>(*plugin, client->description().methods);
     }
 
@@ -169,6 +171,7 @@ public:
     std::unique_ptr<PciClient> pci;      ///< null, as all clients: it does not offer the interface
     std::unique_ptr<BoardClient> board;
     std::unique_ptr<CpusClient> cpus;  ///< null: it does not offer cpus/1
+    std::unique_ptr<ContentClient> content;  ///< null: it does not offer content/1
 };
 
 inline std::size_t open_descriptors() {

@@ -5,6 +5,7 @@
 #include <boost/describe.hpp>
 
 #include "eve/board.hpp"
+#include "eve/content.hpp"
 #include "eve/cpus.hpp"
 #include "eve/exec.hpp"
 #include "eve/host.hpp"
@@ -29,6 +30,7 @@ BOOST_DESCRIBE_ENUM(LogLevel, unknown, debug, info, warn, error)
 BOOST_DESCRIBE_ENUM(DomainEventKind, unknown, changed, exited, rebooted, io_error)
 BOOST_DESCRIBE_ENUM(PciUse, unknown, idle, bound, essential, reserved, assigned)
 BOOST_DESCRIBE_ENUM(BoardStep, unknown, bind, unbind, reset, power)
+BOOST_DESCRIBE_ENUM(ContentHold, unknown, held, released)
 
 BOOST_DESCRIBE_STRUCT(Disk, (), (id, path, format, read_only, cdrom, target, wwn, mount_dir, name))
 BOOST_DESCRIBE_STRUCT(GuestFile, (), (path, content, mode))
@@ -82,6 +84,13 @@ BOOST_DESCRIBE_STRUCT(UsbAttachment, (), (domain, name, bus, device))
 BOOST_DESCRIBE_STRUCT(ExecRequest, (), (domain, argv, env, directory, terminal, rows, columns, session))
 BOOST_DESCRIBE_STRUCT(ExecStarted, (), (pid))
 BOOST_DESCRIBE_STRUCT(CpuConfinement, (), (domain, cpus))
+BOOST_DESCRIBE_STRUCT(ContentInfo, (), (digest, size, held))
+BOOST_DESCRIBE_STRUCT(ContentWrite, (), (digest, size, source))
+BOOST_DESCRIBE_STRUCT(ContentWritten, (), (stored, complete))
+BOOST_DESCRIBE_STRUCT(ContentRead, (), (digest, offset, size, target))
+BOOST_DESCRIBE_STRUCT(ContentPart, (), (size))
+BOOST_DESCRIBE_STRUCT(ContentPage, (), (contents, more))
+BOOST_DESCRIBE_STRUCT(ContentProtection, (), (digest, hold))
 BOOST_DESCRIBE_STRUCT(Entity, (), (kind, id))
 BOOST_DESCRIBE_STRUCT(LogField, (), (name, value))
 
@@ -136,6 +145,14 @@ struct BoardDevices {
     std::vector<BoardDevice> devices;
     friend bool operator==(const BoardDevices&, const BoardDevices&) = default;
 };
+struct ContentDigest {
+    std::string digest;
+    friend bool operator==(const ContentDigest&, const ContentDigest&) = default;
+};
+struct ContentAfter {
+    std::string after;
+    friend bool operator==(const ContentAfter&, const ContentAfter&) = default;
+};
 struct LogEvent {
     LogLevel level = LogLevel::unknown;
     std::string event;
@@ -172,6 +189,8 @@ BOOST_DESCRIBE_STRUCT(PciGroups, (), (groups))
 BOOST_DESCRIBE_STRUCT(PciDevices, (), (devices))
 BOOST_DESCRIBE_STRUCT(PciAddresses, (), (devices))
 BOOST_DESCRIBE_STRUCT(BoardDevices, (), (devices))
+BOOST_DESCRIBE_STRUCT(ContentDigest, (), (digest))
+BOOST_DESCRIBE_STRUCT(ContentAfter, (), (after))
 BOOST_DESCRIBE_STRUCT(LogEvent, (), (level, event, fields))
 BOOST_DESCRIBE_STRUCT(Open, (), (node, state_dir, run_dir, sysfs))
 BOOST_DESCRIBE_STRUCT(Failure, (), (code, what, field, hint, retry_after, entities))

@@ -13,6 +13,7 @@
 
 #include "eve/abi.h"
 #include "eve/board.hpp"
+#include "eve/content.hpp"
 #include "eve/cpus.hpp"
 #include "eve/exec.hpp"
 #include "eve/hypervisor.hpp"
@@ -134,6 +135,25 @@ template <> struct Serving<Cpus> {
     }
 };
 
+template <> struct Serving<Content> {
+    static constexpr std::string_view name = "content/1";
+    static constexpr std::array methods = {"content/1.stat", "content/1.write", "content/1.read", "content/1.list", "content/1.remove", "content/1.protect"};
+    template <class Class, class Fill> static std::int32_t dispatch(Class& plugin, Incoming& call, Fill) {
+        Content& content = plugin;
+        const auto& context = call.context();
+        using message::ContentAfter, message::ContentDigest;
+        if (call.is("content/1.stat")) return call.with<ContentDigest>([&](const ContentDigest& body) { return content.stat(context, body.digest); });
+        if (call.is("content/1.write")) return call.with<ContentWrite>([&](const ContentWrite& body) { return content.write(context, body); });
+        if (call.is("content/1.read")) return call.with<ContentRead>([&](const ContentRead& body) { return content.read(context, body); });
+        if (call.is("content/1.list")) return call.with<ContentAfter>([&](const ContentAfter& body) { return content.list(context, body.after); });
+        if (call.is("content/1.remove"))
+            return call.with<ContentDigest>([&](const ContentDigest& body) { return done(content.remove(context, body.digest)); });
+        if (call.is("content/1.protect"))
+            return call.with<ContentProtection>([&](const ContentProtection& body) { return done(content.protect(context, body)); });
+        return call.unknown();
+    }
+};
+
 template <> struct Serving<Pci> {
     static constexpr std::string_view name = "pci/1";
     static constexpr std::array methods = {"pci/1.describe", "pci/1.probe", "pci/1.groups", "pci/1.reserve", "pci/1.release", "pci/1.list", "pci/1.split"};
@@ -182,6 +202,7 @@ template <class Class, class Each> constexpr void for_each_interface(Each each) 
     one(std::type_identity<Usb>{});
     one(std::type_identity<Exec>{});
     one(std::type_identity<Cpus>{});
+    one(std::type_identity<Content>{});
     one(std::type_identity<Pci>{});
     one(std::type_identity<Board>{});
 }

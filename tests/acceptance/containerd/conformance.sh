@@ -29,3 +29,7 @@ cat >"$dir/spec.json" <<END
 END
 "${EVE_BIN:?}/eve-plugin-check" "$EVE_BIN/../plugins/containerd.so" --spec "$dir/spec.json" \
     --config "{\"socket\":\"$dir/containerd/containerd.sock\",\"runtime_binary\":\"$runtime\",\"cgroup_parent\":\"/evt$$\"}"
+# What was written there was removed again, from the disk too.
+left=$(ctr -a "$dir/containerd/containerd.sock" -n eve-content content ls -q; ctr -a "$dir/containerd/containerd.sock" -n eve-content content active | tail -n +2
+    find "$dir/containerd/root/io.containerd.content.v1.content" -type f)
+[ -z "$left" ] || { echo "left in containerd's content store:"; echo "$left"; exit 1; }

@@ -128,6 +128,25 @@ private:
     World& world_;
 };
 
+/// Content is content_test.cpp's.
+class NoContent final : public ContentApi {
+public:
+    Status make_namespace(const Limit&) override { return none(); }
+    Result<Blob> blob(const std::string&, const Limit&) override { return none(); }
+    Result<std::vector<Blob>> blobs(const Limit&) override { return none(); }
+    Result<BlobProgress> write_blob(const BlobPlan&, const std::function<Result<std::string>(std::uint64_t)>&, const Limit&) override { return none(); }
+    Status read_blob(const std::string&, std::uint64_t, std::uint64_t, const std::function<Status(std::string_view)>&, const Limit&) override {
+        return none();
+    }
+    Status label_blob(const std::string&, const std::string&, const std::string&, const Limit&) override { return none(); }
+    Status delete_blob(const std::string&, const Limit&) override { return none(); }
+    Status abort_attempt(const std::string&, const Limit&) override { return none(); }
+    Status collect_garbage(const Limit&) override { return none(); }
+
+private:
+    static Error none() { return {.code = Code::unavailable, .what = "no content here"}; }
+};
+
 class FakeNetwork final : public ContainerNetwork {
 public:
     explicit FakeNetwork(World& world) : world_(world) {}
@@ -193,7 +212,7 @@ protected:
         settings.socket = base_ + "/socket";
         settings.cgroup_root = base_ + "/cgroup";
         auto opened = ContainerHypervisor::open(
-            host_, settings, {.containerd = std::make_unique<FakeContainerd>(world_), .network = std::make_unique<FakeNetwork>(world_)});
+            host_, settings, {.containerd = std::make_unique<FakeContainerd>(world_), .content = std::make_unique<NoContent>(), .network = std::make_unique<FakeNetwork>(world_)});
         ASSERT_TRUE(opened) << opened.error().what;
         plugin_ = std::move(*opened);
     }

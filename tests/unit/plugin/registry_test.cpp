@@ -65,6 +65,7 @@ TEST_F(RegistryTest, TheFirstThatIsSupportedServesTheMode) {
     EXPECT_EQ(status_of("third").state, PluginState::spare) << "it adds no mode";
     EXPECT_EQ(registry_->used().size(), 1U);
     EXPECT_EQ(registry_->used()[0].name, "second");
+    EXPECT_NE(registry_->used()[0].content, nullptr) << "it serves content/1 besides";
 }
 
 TEST_F(RegistryTest, AHostThatIsKilledAtItsStartIsNotHeldAgainstThePlugin) {
