@@ -30,21 +30,23 @@ namespace {
 constexpr int poll_interval_ms = 250;
 constexpr std::uint64_t kept_free_share = 20;  ///< a twentieth of what is free stays free
 
-/// Never cancelled: for walks that are short.
-class Steadfast final : public LaneContext {
-public:
-    Instant deadline() const override { return Instant::max(); }
-    bool cancelled() const override { return false; }
-    int cancel_fd() const override { return -1; }
-};
-
 /// A small blob of the store, digest and all.
-Result<std::string> read_blob(const std::string& store, const std::string& sha256) {
+Result<std::string> read_blob(const VolumeFilesOptions& options, const std::string& sha256, const LaneContext& context) {
     if (!is_sha256(sha256)) return Error{.code = Code::invalid_argument, .what = "not a sha256"};
-    auto text = read_file(blob_path(store, sha256), types::oci_manifest_bytes_max);
+    auto text = read_file(blob_path(options.store, sha256), types::oci_manifest_bytes_max);
+    if (!text && text.error().code == Code::not_found)
+        return KeptContent(options.store, options.keepers).read(sha256, types::oci_manifest_bytes_max, context);
     if (!text) return text;
     if (sha256_hex(*text) != sha256) return Error{.code = Code::not_found, .what = "blob " + sha256 + " of the store is damaged"};
     return text;
+}
+
+/// A layer as an open file. What a runtime keeps takes its space in `temporary` meanwhile.
+Result<UniqueFd> open_blob(const VolumeFilesOptions& options, const std::string& sha256, const std::string& temporary, const LaneContext& context) {
+    UniqueFd blob(open(blob_path(options.store, sha256).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (blob) return blob;
+    if (errno != ENOENT || !is_sha256(sha256)) return os_error("open blob " + sha256);
+    return KeptContent(options.store, options.keepers).fetch(sha256, temporary, context);
 }
 
 const char* word(types::OciPacking packing) {
@@ -103,11 +105,11 @@ Error no_room(std::uint64_t room) {
 
 Status fill(const VolumeFilesOptions& options, const volumemgr::VolumeOrder& order, const std::string& temporary,
             const std::function<void(unsigned)>& progress, const LaneContext& context) {
-    auto manifest_text = read_blob(options.store, order.blob_sha256);
+    auto manifest_text = read_blob(options, order.blob_sha256, context);
     if (!manifest_text) return std::move(manifest_text).error().in("the image's manifest");
     auto manifest = types::parse_oci_manifest(*manifest_text, "");
     if (!manifest) return std::move(manifest).error();
-    auto config_text = read_blob(options.store, types::oci_sha256(manifest->config.digest));
+    auto config_text = read_blob(options, types::oci_sha256(manifest->config.digest), context);
     if (!config_text) return std::move(config_text).error().in("the image's config");
     auto config = types::parse_oci_config(*config_text, manifest->layers.size(), types::oci_here());
     if (!config) return std::move(config).error();
@@ -124,12 +126,13 @@ Status fill(const VolumeFilesOptions& options, const volumemgr::VolumeOrder& ord
     for (std::size_t i = 0; i < manifest->layers.size(); ++i) {
         const auto& layer = manifest->layers[i];
         const std::string name = "layer " + std::to_string(i + 1) + " of " + std::to_string(manifest->layers.size());
-        const UniqueFd blob(open(blob_path(options.store, types::oci_sha256(layer.digest)).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+        const auto blob = open_blob(options, types::oci_sha256(layer.digest), temporary, context);
+        if (!blob) return Error(blob.error()).in(name);
         struct stat facts{};
-        if (!blob || fstat(blob.get(), &facts) != 0) return os_error(name);
+        if (fstat(blob->get(), &facts) != 0) return os_error(name);
         if (static_cast<std::uint64_t>(facts.st_size) != layer.size)
             return Error{.code = Code::invalid_argument, .what = name + " has another size than the manifest says"};
-        auto unpacked = unpack_one(options.unpack, blob.get(), root.get(), types::oci_packing(layer.mediaType).value_or(types::OciPacking::none), budget, context);
+        auto unpacked = unpack_one(options.unpack, blob->get(), root.get(), types::oci_packing(layer.mediaType).value_or(types::OciPacking::none), budget, context);
         if (!unpacked && left < options.container_bytes_max && unpack::is_too_large(unpacked.error())) return no_room(left).in(name);
         if (!unpacked) return std::move(unpacked).error().in(name);
         if (unpacked->diff_id != types::oci_sha256(config->rootfs.diff_ids[i]))
@@ -165,7 +168,7 @@ Result<volumemgr::VolumeFacts> inspect_container(const std::string& path) {
     if (lstat(root_path.c_str(), &root) != 0 || !S_ISDIR(root.st_mode) || lstat((path + "/" + container_config).c_str(), &config) != 0 ||
         !S_ISREG(config.st_mode))
         return Error{.code = Code::invalid_argument, .what = path + " is not the directory of a container's image"};
-    const std::uint64_t bytes = disk_usage(root_path, Steadfast{});
+    const std::uint64_t bytes = disk_usage(root_path, steadfast());
     return volumemgr::VolumeFacts{.virtual_bytes = bytes, .disk_bytes = bytes};
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/volumemgr/effects.hpp"
+#include "storage/kept_content.hpp"
 
 namespace eve::storage {
 
@@ -18,6 +19,7 @@ struct VolumeFilesOptions {
     std::string qemu_img = "/usr/bin/qemu-img";
     std::uint64_t container_bytes_max = std::uint64_t{256} << 30;  ///< of one image, unpacked
     std::uint64_t container_entries_max = 4'000'000;
+    ContentKeepers keepers = {};  ///< as the content store's
 };
 
 std::unique_ptr<volumemgr::VolumeFiles> make_volume_files(VolumeFilesOptions options);

@@ -13,6 +13,7 @@
 #include "core/volumemgr/agent.hpp"
 #include "core/zedagent/agent.hpp"
 #include "core/zedbox/exec_door.hpp"
+#include "core/zedbox/plugin_content.hpp"
 #include "core/zedbox/plugin_runtimes.hpp"
 #include "core/zedbox/process.hpp"
 #include "core/zedmanager/agent.hpp"
@@ -93,12 +94,17 @@ struct Verifier final : RunningAgent {
 
 struct Volumemgr final : RunningAgent {
     explicit Volumemgr(Process& p)
-        : store(storage::make_content_store(p.root.path(store_directory))),
+        : contents(p),
+          store(storage::make_content_store(p.root.path(store_directory), keepers(p))),
           files(storage::make_volume_files({.persist = p.root.path("/persist"), .store = p.root.path(store_directory),
                                             .confine = p.options.libexec_dir + "/confine",
-                                            .unpack = p.options.libexec_dir + "/unpack"})),
+                                            .unpack = p.options.libexec_dir + "/unpack", .keepers = keepers(p)})),
           agent({.bus = p.bus, .loop = p.loop, .lanes = *p.lanes, .log = p.log, .store = *store, .files = *files, .persist = p.root.path("/persist")}) {}
     static constexpr const char* store_directory = "/persist/vault/store";
+    storage::ContentKeepers keepers(Process& p) {
+        return {.find = [this](const std::string& name) -> Content& { return contents.find(name); }, .into = p.options.content};
+    }
+    PluginContents contents;
     std::unique_ptr<volumemgr::ContentStore> store;
     std::unique_ptr<volumemgr::VolumeFiles> files;
     volumemgr::Agent agent;

@@ -31,6 +31,7 @@ constexpr const char* usage = R"(usage: zedbox node [OPTIONS]                 th
   --plugins DIR          where plugins are (default: beside this executable, or where they were installed)
   --plugin-order A,B     try these, in this order, instead of the built-in order
   --plugin-config N=FILE one JSON object for plugin N; may be given more than once
+  --content PLUGIN       the plugin that keeps the content of containers' images (default: none, the node's own store does)
   --isolation HOW        process or in-process, for all plugins (default: as each plugin asks)
   --guest-user UID[:GID] what guests run as (default 65533:65533)
   --unsupervised         node: no parent that starts it again, also where neither systemd nor EVE's watchdog is (for debuggers)
@@ -91,6 +92,7 @@ int main(int argc, char** argv) try {
     add("plugins", po::value(&options.plugin_dir), "");
     add("plugin-order", po::value(&order), "");
     add("plugin-config", po::value(&plugin_configs)->composing(), "");
+    add("content", po::value(&options.content), "");
     add("isolation", po::value(&options.isolation), "");
     add("libexec", po::value(&options.libexec_dir), "");
     add("guest-user", po::value(&guest_user), "");
@@ -114,6 +116,7 @@ int main(int argc, char** argv) try {
         return complain("--log-level is debug, info, warn or error, not '" + options.log_level + "'");
     if (!options.isolation.empty() && options.isolation != "process" && options.isolation != "in-process")
         return complain("--isolation is process or in-process, not '" + options.isolation + "'");
+    if (options.content.find_first_of("/\n") != std::string::npos) return complain("--content is the name of a plugin, not '" + options.content + "'");
     if (!guest_user.empty() && std::sscanf(guest_user.c_str(), "%u:%u", &options.guest_uid, &options.guest_gid) < 1)
         return complain("--guest-user is a number or two ('65533:65533'), not '" + guest_user + "'");
     if (options.guest_gid == 0) options.guest_gid = options.guest_uid;

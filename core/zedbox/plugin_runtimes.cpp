@@ -9,6 +9,8 @@ namespace {
 
 constexpr const char* folder = "/run/domainmgr";
 
+}  // namespace
+
 plugin::RegistryOptions registry_options(Process& process) {
     const Options& chosen = process.options;
     plugin::RegistryOptions out;
@@ -32,8 +34,6 @@ plugin::RegistryOptions registry_options(Process& process) {
     out.keeper.executable = chosen.libexec_dir + "/keeper";
     return out;
 }
-
-}  // namespace
 
 PluginRuntimes::PluginRuntimes(Process& process)
     : root_(process.root),

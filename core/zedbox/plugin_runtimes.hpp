@@ -13,6 +13,9 @@
 
 namespace eve::zedbox {
 
+/// Where this process's plugins are, and how they are opened.
+plugin::RegistryOptions registry_options(Process& process);
+
 class PluginRuntimes final : public domainmgr::Runtimes {
 public:
     explicit PluginRuntimes(Process& process);

@@ -55,7 +55,9 @@ Result<ContentWritten> ContainerdContent::write(const CallContext& call, const C
     const Limit limit(call, call_max);
     const auto kept = [&](const Blob& blob) -> Result<ContentWritten> {
         if (blob.size != content.size.n)
-            return Error{.code = Code::invalid_argument, .what = "it is kept already, with " + std::to_string(blob.size) + " bytes", .field = ".size_bytes"};
+            return Error{.code = Code::invalid_argument,
+                         .what = "it is kept already, with " + std::to_string(blob.size) + " bytes",
+                         .field = ".size_bytes"};
         if (!blob.labels.contains(root_label))
             if (auto held = containerd_.label_blob(content.digest, root_label, for_ever, limit); !held) return std::move(held).error();
         return ContentWritten{.stored = content.size, .complete = true};

@@ -85,7 +85,8 @@ public:
         return found;
     }
 
-    Result<BlobProgress> write_blob(const BlobPlan& plan, const std::function<Result<std::string>(std::uint64_t)>& source, const Limit& limit) override {
+    Result<BlobProgress> write_blob(const BlobPlan& plan, const std::function<Result<std::string>(std::uint64_t)>& source,
+                                    const Limit& limit) override {
         grpc::ClientContext context;
         connection_.prepare(context, limit);
         grpc::CompletionQueue queue;
@@ -229,6 +230,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<ContentApi> connect_content(const std::string& address, const std::string& name) { return std::make_unique<GrpcContent>(address, name); }
+std::unique_ptr<ContentApi> connect_content(const std::string& address, const std::string& name) {
+    return std::make_unique<GrpcContent>(address, name);
+}
 
 }  // namespace eve::containerd

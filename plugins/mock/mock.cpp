@@ -5,7 +5,8 @@
 // "domain":"<id>","skip":0,"times":1,"action":"...","code":"unavailable","what":"...","delay_ms":0}]}. times 0: always. A domain's label
 // "mock.create":"fail" does the same for its own calls. Actions: fail, delay, slow (until cancelled), hang (for ever), crash, exit,
 // throw, lose_reply (done, then unavailable), lie (success without effect), late (after `delay_ms`, whatever the limit), rubbish, huge (over the
-// limit), gigabyte, twice (two answers). Content is kept in state/content; its methods are "content.write" and so on. "farewell":true: a thread of its own calls the host while the plugin is closed.
+// limit), gigabyte, twice (two answers).
+// Content is kept in state/content; its methods are "content.write" and so on. "farewell":true: a thread of its own calls the host while the plugin is closed.
 
 #include <openssl/evp.h>
 

@@ -200,8 +200,9 @@ TEST_P(ContentContract, WhatWasNeverWrittenIsNotFoundAndThatItIsGoneIsNoError) {
 TEST_P(ContentContract, WhatIsNoDigestIsRefusedEverywhere) {
     const auto file = file_of("x");
     const std::string digits(64, 'a');
-    for (const auto& digest : {std::string{}, std::string("sha256:"), digits, "sha256:" + digits + "a", "sha256:" + std::string(64, 'A'), "sha512:" + digits,
-                               std::string("sha256:../../../../../../../../../../../../../../../../etc/passwd....."), "sha256:" + std::string(63, 'a') + "\n"}) {
+    for (const auto& digest : {std::string{}, std::string("sha256:"), digits, "sha256:" + digits + "a", "sha256:" + std::string(64, 'A'),
+                               "sha512:" + digits, std::string("sha256:../../../../../../../../../../../../../../../../etc/passwd....."),
+                               "sha256:" + std::string(63, 'a') + "\n"}) {
         EXPECT_EQ(code_of(content().stat(call_, digest)), Code::invalid_argument) << digest;
         EXPECT_EQ(code_of(content().write(call_, {.digest = digest, .size = {1}, .source = {file.get()}})), Code::invalid_argument) << digest;
         EXPECT_EQ(code_of(content().read(call_, {.digest = digest, .target = {file.get()}})), Code::invalid_argument) << digest;

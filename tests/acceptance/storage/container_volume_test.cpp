@@ -1,5 +1,6 @@
 // Real layers by the real unpack process: what good images become, and that hostile ones become nothing.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -9,8 +10,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "eve/testing/fake_content.hpp"
 #include "storage/container_volume.hpp"
 #include "storage/content_store.hpp"
+#include "storage/hash.hpp"
 #include "storage/volume_files.hpp"
 #include "tests/doubles/image_builder.hpp"
 
@@ -29,7 +32,7 @@ public:
     bool cancelled_ = false;
 };
 
-class ContainerVolume : public testing::Test {
+class ContainerVolume : public ::testing::Test {
 protected:
     void SetUp() override {
         if (geteuid() != 0) GTEST_SKIP() << "owners and modes of files need root";
@@ -258,6 +261,38 @@ TEST_F(ContainerVolume, AMissingUnpackProcessIsNamed) {
     const auto made = files->create({.path = volume(), .format = Format::CONTAINER, .blob_sha256 = image.manifest_sha256()}, [](unsigned) {}, context_);
     ASSERT_FALSE(made);
     EXPECT_NE(made.error().what.find("unpack"), std::string::npos);
+    EXPECT_EQ(leftovers(), "");
+}
+
+TEST_F(ContainerVolume, AnImageThatARuntimeKeepsIsUnpackedFromThereAndLeavesNothingHere) {
+    const fs::path kept = directory_ / "kept";
+    fs::create_directories(kept);
+    ::eve::testing::FakeContent runtime(open(kept.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), [](std::string_view bytes) { return storage::sha256_hex(bytes); }, 1000);
+    const storage::ContentKeepers keepers{.find = [&runtime](const std::string&) -> Content& { return runtime; }, .into = "containerd"};
+    store_ = storage::make_content_store(store_directory(), keepers);
+    files_ = storage::make_volume_files({.persist = persist(), .store = store_directory(), .confine = {}, .unpack = std::string(BUILD_ROOT) + "/bin/unpack", .keepers = keepers});
+    const auto image = make_image({{tar_file("a", std::string(20'000, 'a'))}, {tar_file("b", "b")}}, OciPacking::none);
+    const auto made = create(image);
+    ASSERT_TRUE(made) << made.error().what;
+    EXPECT_EQ(percent_, 100U);
+    EXPECT_EQ(read(root() / "a"), std::string(20'000, 'a'));
+    EXPECT_EQ(read(root() / "b"), "b");
+    EXPECT_EQ(read(volume() + "/image-config.json"), image.config);
+    EXPECT_TRUE(fs::is_empty(store_directory() + "/blobs/sha256"));
+    ASSERT_TRUE(files_->destroy(volume()));
+
+    // What the runtime gives back is believed no more than any other image.
+    auto other = image.layers[0].bytes;
+    other[600] = 'x';
+    std::ofstream(kept / sha256_of(image.layers[0].bytes), std::ios::binary) << other;
+    const auto lied = files_->create({.path = volume(), .format = Format::CONTAINER, .blob_sha256 = image.manifest_sha256()}, [](unsigned) {}, context_);
+    ASSERT_FALSE(lied);
+    EXPECT_EQ(lied.error().code, Code::invalid_argument);
+    fs::remove(kept / sha256_of(image.layers[1].bytes));
+    fs::remove(kept / sha256_of(image.layers[0].bytes));
+    const auto lost = files_->create({.path = volume(), .format = Format::CONTAINER, .blob_sha256 = image.manifest_sha256()}, [](unsigned) {}, context_);
+    ASSERT_FALSE(lost);
+    EXPECT_EQ(lost.error().code, Code::not_found);
     EXPECT_EQ(leftovers(), "");
 }
 

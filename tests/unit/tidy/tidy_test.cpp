@@ -280,6 +280,8 @@ TEST(Tidy, NothingSleepsReadsAClockDrawsOrSpawnsOnItsOwn) {
         {"core/log/event_log.cpp", "mutex in an agent", "lanes log, too"},
         {"storage/unpack/main.cpp", "locale", "a process of its own; libarchive takes names in UTF-8 only in such a locale"},
         {"core/zedbox/plugin_runtimes.hpp", "mutex in an agent", "events come on the plugins' threads; the agent hears of them by post"},
+        {"core/zedbox/plugin_content.cpp", "mutex in an agent", "several lanes of volumemgr ask the same plugin"},
+        {"core/zedbox/plugin_content.hpp", "mutex in an agent", "several lanes of volumemgr ask the same plugin"},
         {"core/zedbox/supervisor.cpp", "environment", "NOTIFY_SOCKET: whether systemd watches already"},
         {"core/evectl/main.cpp", "environment", "EVE_ROOT, the operator's default"},
         {"core/plugin/keeper.cpp", "sleep", "a process of its own that waits for a full disk to be emptied before it dies with the truth"},

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Two container apps whose images share a layer, with their content in containerd's own store: each blob there once and nothing of it in the node's,
+# asked of containerd itself; it lives through kill -9 of containerd and of the node, also when the operator changes his mind about where content
+# goes; with each app goes what was its own, and containerd's garbage collection gives the space back.
+# all: yes
+# shellcheck source=tests/acceptance/node/bench.sh
+. "$(dirname "$0")/bench.sh"
+for program in containerd runc docker-registry ctr; do
+    PATH=$PATH:/usr/sbin command -v $program >/dev/null || { echo "SKIPPED on this machine: $program is not installed (scripts/packages run test)"; exit 77; }
+done
+
+containerd=$LAB_ROOT.containerd
+registry=$LAB_ROOT.registry
+others_end() {
+    "$EVE_SOURCE/scripts/containerd" stop "$containerd" || true
+    "$EVE_SOURCE/scripts/container-registry" stop "$registry" || true
+}
+trap 'status=$?; others_end; bench_end $status' EXIT
+holds() { jq -e "$@" >/dev/null; }
+kept() { ctr -a "$containerd/containerd.sock" --timeout 5s -n eve-content content ls -q | sort; }
+kept_is() { [ "$(kept | wc -l)" = "$1" ]; }
+on_disk_is() { [ "$(find "$containerd/root/io.containerd.content.v1.content" -type f -path '*blobs*' | wc -l)" = "$1" ]; }
+own_is() { [ "$(find "$LAB_ROOT/persist/vault/store/blobs" -type f 2>/dev/null | wc -l)" = "$1" ]; }
+blobs() { lab_ctl images --json | jq -r '.[].blobs[].digest' | sed 's/^sha256://; s/^/sha256:/' | sort -u; }
+
+"$EVE_SOURCE/scripts/containerd" start "$containerd"
+jq -n --arg socket "$containerd/containerd.sock" --arg cgroup "/evenode-${LAB_ROOT##*/}" '{socket: $socket, cgroup_parent: $cgroup}' >"$LAB_ROOT.containerd.json"
+with_content=(--plugin-config "containerd=$LAB_ROOT.containerd.json" --content containerd)
+bench_up "${with_content[@]}"
+lab_outside "$EVE_SOURCE/scripts/container-registry" start "$registry" "$LAB_SERVER" 5000
+for name in one two; do
+    lab_outside "$EVE_SOURCE/scripts/container-registry" push "$registry" "$LAB_SERVER" 5000 $name \
+        "{\"Entrypoint\":[\"/bin/sh\",\"-c\"],\"Cmd\":[\"echo $name ready; exec sleep 100000\"]}" 3
+done
+images="registry(2; \"docker://$LAB_SERVER:5000\"; \$ca) | local_network(1; \"10.31.0\"; \"eth0\")"
+one='container_image(1; "one:latest"; 2) | container(1; "one"; 1; 1; [allow_all]; "X=1")'
+two='container_image(2; "two:latest"; 2) | container(2; "two"; 2; 1; [allow_all]; "X=2")'
+apply() { ca=$(base64 -w0 "$registry/ca.pem") bench_config "(\$ENV.ca) as \$ca | $images${1:+ | $1}"; }
+
+# containerd is away when the first app comes: an error that passes.
+kill -KILL "$(cat "$containerd/pid")"
+apply "$one | $two"
+check "a store that is away is told" lab_until 60 "an error that names it" bash -c "'$LAB_BIN/evectl' --root '$LAB_ROOT' images --json | grep -q 'containerd'"
+"$EVE_SOURCE/scripts/containerd" start "$containerd"
+lab_ctl wait one RUNNING --timeout 120
+lab_ctl wait two RUNNING --timeout 60
+check "both run" await_console one "one ready" 20
+check "two as well" await_console two "two ready" 20
+check "containerd holds each blob once: two manifests, two configurations, one layer" kept_is 5
+check "and no others" [ "$(kept)" = "$(blobs)" ]
+check "each is a root of its garbage collection" test "$(ctr -a "$containerd/containerd.sock" -n eve-content content ls | grep -c containerd.io/gc.root)" = 5
+check "the node's own store holds none" own_is 0
+check "nor does the verifier" test -z "$(find "$LAB_ROOT/persist/vault/verifier" -type f)"
+check "evectl shows images as ever" holds 'length == 2 and all(.[]; .state == "LOADED" and (.blobs | length) == 3 and all(.blobs[]; .bytes == .bytes_total))' \
+    <<<"$(lab_ctl images --json)"
+pid=$(app_field one .pid)
+
+# containerd dies while it holds all this; the node, too, and comes back with the other choice.
+kill -KILL "$(cat "$containerd/pid")"
+victims=$(lab_node_pids)
+for victim in $victims; do kill -KILL "$victim" 2>/dev/null || true; done
+for victim in $victims; do lab_until 10 "the end of process $victim" lab_gone "$victim"; done
+"$EVE_SOURCE/scripts/containerd" start "$containerd"
+check "containerd has what it had" kept_is 5
+collect() { ctr -a "$containerd/containerd.sock" -n eve-content leases create --id test >/dev/null && ctr -a "$containerd/containerd.sock" -n eve-content leases delete --sync test >/dev/null; }
+check "its garbage is collected" collect
+check "and it still has what it had" kept_is 5
+lab_node_up --plugin-config "containerd=$LAB_ROOT.containerd.json"
+lab_ctl wait one RUNNING --timeout 60
+check "the app keeps its process" test "$(app_field one .pid)" = "$pid"
+check "the images are found where they are" lab_until 20 "two images" bash -c "[ \"\$('$LAB_BIN/evectl' --root '$LAB_ROOT' images --json | jq 'map(select(.state == \"LOADED\")) | length')\" = 2 ]"
+check "nothing was fetched again" own_is 0
+
+apply "$two"
+check "with an app goes what was its own" lab_until 60 "three blobs" kept_is 3
+check "and its space" lab_until 20 "three files" on_disk_is 3
+check "what is shared stays for the other" holds 'length == 1 and (.[0].blobs | length) == 3' <<<"$(lab_ctl images --json)"
+apply ""
+check "with the last one goes all of it" lab_until 60 "no blob" kept_is 0
+check "and all the space" lab_until 20 "no file" on_disk_is 0
+bench_nothing_left
