@@ -124,6 +124,7 @@ private:
     void usb_round();
     void usb_act(const UsbAction& action);
     void create(Entry& entry);
+    void next_create();
     void release(Entry& entry);
     void finished(const std::string& uuid, RuntimeSlot* slot, Step step, Result<DomainInfo> result);
     void settle(const std::string& uuid);

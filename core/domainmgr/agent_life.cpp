@@ -71,6 +71,7 @@ void Agent::Impl::call(Entry& entry, Step step, nanoseconds limit,
     const bool entered = slot->enter(later([this, uuid] {
         if (Entry* waiting = find(uuid)) waiting->queued = false;
         kick(uuid);
+        next_create();  // it may have been its turn, and it needs none any more
     }));
     if (!entered) {
         entry.queued = true;
@@ -182,9 +183,17 @@ void Agent::Impl::finished(const std::string& uuid, RuntimeSlot* slot, Step step
         settle(uuid);
     }
     if (slot != nullptr) slot->leave();
-    if (step == Step::create) {
-        const auto waiting = std::exchange(want_creating_, {});
-        for (const auto& other : waiting) kick(other);
+    if (step == Step::create) next_create();
+}
+
+/// One of those that wait to be created is, or waits for a place at its runtime: its turn comes back here. The others are left alone: a thousand
+/// that were each told of each other's turn took most of a node's start.
+void Agent::Impl::next_create() {
+    while (creating_.empty() && !want_creating_.empty()) {
+        const std::string next = *want_creating_.begin();
+        want_creating_.erase(want_creating_.begin());
+        kick(next);
+        if (const Entry* entry = find(next); entry != nullptr && entry->queued) return;
     }
 }
 

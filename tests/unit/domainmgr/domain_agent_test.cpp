@@ -102,6 +102,28 @@ TEST_F(DomainAgentTest, MarksOfManyAppsAreWrittenInGroups) {
     EXPECT_TRUE(loop.run_until([&] { return host.active.empty() && statuses->items().empty(); }, 2min));
 }
 
+TEST_F(DomainAgentTest, AnAppThatGoesWhileItWaitsToBeCreatedHoldsUpNobody) {
+    start_node();
+    constexpr unsigned apps = 40;
+    for (unsigned n = 1; n <= apps; ++n) ASSERT_TRUE(node.configs->publish(app_uuid(n), domain_config(n, host)));
+    const auto running = [&] {
+        const auto& all = statuses->items();
+        return std::count_if(all.begin(), all.end(), [](const auto& item) { return item.second->State == SwState::RUNNING; });
+    };
+    // Each goes, or is switched off, as the next in turn or while others are.
+    for (unsigned n = 2; n <= apps; n += 3) {
+        ASSERT_TRUE(loop.run_until([&] { return running() >= static_cast<std::ptrdiff_t>((n - 1) / 3); }, 1min)) << n;
+        auto config = domain_config(n, host);
+        config.Activate = false;
+        ASSERT_TRUE(n % 2 == 0 ? node.configs->unpublish(app_uuid(n)) : node.configs->publish(app_uuid(n), config));
+    }
+    for (unsigned n = 1; n <= apps; ++n) {
+        if (n % 3 == 2) continue;
+        EXPECT_TRUE(until(n, SwState::RUNNING, 2min)) << n;
+        EXPECT_EQ(calls("create " + app_uuid(n)), 1U);
+    }
+}
+
 TEST_F(DomainAgentTest, DeletesAnAppWithEverythingItLeft) {
     start_node();
     auto config = domain_config(1, host);
