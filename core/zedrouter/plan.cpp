@@ -69,7 +69,12 @@ std::vector<MappedPort> mapped_ports(const PlannedInstance& instance) {
     return ports;
 }
 
-std::vector<types::IpAddress> endpoint_addresses(const PlanInput& input, const types::NetworkInstanceStatus& status) {
+/// What an eidset match of `entries` means; nothing if there is none, since all interfaces are looked at for each.
+std::vector<types::IpAddress> endpoint_addresses(const PlanInput& input, const types::NetworkInstanceStatus& status,
+                                                 const std::vector<types::ACE>& entries) {
+    const auto is_eidset = [](const types::ACEMatch& match) { return match.Type == "eidset"; };
+    const auto uses_it = [&](const types::ACE& ace) { return std::any_of(ace.Matches.begin(), ace.Matches.end(), is_eidset); };
+    if (std::none_of(entries.begin(), entries.end(), uses_it)) return {};
     std::vector<types::IpAddress> addresses;
     for (const auto& entry : status.DnsNameToIPList) addresses.insert(addresses.end(), entry.IPs.begin(), entry.IPs.end());
     for (const auto& interface : input.interfaces)
@@ -98,7 +103,7 @@ void add_interface(Rules& rules, Plan& plan, const PlanInput& input, const Plann
                  .bridge_ip = status.BridgeIPAddr,
                  .ports = mapped_ports(instance),
                  .entries = interface.adapter->ACLs,
-                 .endpoint_addresses = endpoint_addresses(input, status)};
+                 .endpoint_addresses = endpoint_addresses(input, status, interface.adapter->ACLs)};
     if (instance.suspended) acl.entries.clear();
     auto translated = translate_acl(acl);
     for (const auto& refused : translated.refused) plan.refused.push_back("app " + interface.app_name + ", " + vif + ": " + refused);

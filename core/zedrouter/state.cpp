@@ -378,14 +378,12 @@ void decide_apps(Tables& tables) {
         instance.status.IPAssignments[instance.status.BridgeMac.to_string()].IPv4Addrs = {
             {instance.status.BridgeIPAddr, AddressSource::AddressSourceEVEInternal}};
     }
+    std::map<types::Uuid, std::set<std::string>> in_use;  // MACs
+    for (const auto& [uuid, app] : tables.apps)
+        for (const auto& adapter : app.status.AppNetAdapterList) in_use[adapter.Network].insert(adapter.Mac.to_string());
     for (auto& [uuid, instance] : tables.instances) {  // addresses of interfaces that are no more
-        std::erase_if(instance.status.IPAssignments, [&](const auto& item) {
-            if (item.first == instance.status.BridgeMac.to_string()) return false;
-            for (const auto& [app_uuid, app] : tables.apps)
-                for (const auto& adapter : app.status.AppNetAdapterList)
-                    if (adapter.Network == uuid && adapter.Mac.to_string() == item.first) return false;
-            return true;
-        });
+        in_use[uuid].insert(instance.status.BridgeMac.to_string());
+        std::erase_if(instance.status.IPAssignments, [&macs = in_use[uuid]](const auto& item) { return !macs.contains(item.first); });
     }
     std::vector<App*> earlier;
     for (auto* app : in_order(tables.apps)) {
