@@ -49,7 +49,9 @@ apply() {
 lab_network_up
 mkdir -p "$LAB_ROOT/run"
 mount -t tmpfs -o mode=0755 evenode-bench "$LAB_ROOT/run"  # as on every node
-start() { started=$(milliseconds); lab_node_up --plugin-order mock; }
+echo '{"calls_in_flight_max": 8}' >"$LAB_ROOT.mock"  # as many at once as kvm and containerd take
+plugin=(--plugin-order mock --plugin-config "mock=$LAB_ROOT.mock")
+start() { started=$(milliseconds); lab_node_up "${plugin[@]}"; }
 stop() { lab_node_down; }
 
 starts=()
@@ -81,7 +83,7 @@ for _ in 1 2 3; do
     lab_until 10 "the node is dead" lab_gone "$pid"
     rm -f "$states"/*.json  # so that only what the new life says is counted
     begun=$(milliseconds)
-    lab_inside setsid "$LAB_BIN/zedbox" node --root "$LAB_ROOT" --plugin-order mock </dev/null >>"$LAB_LOG" 2>&1 &
+    lab_inside setsid "$LAB_BIN/zedbox" node --root "$LAB_ROOT" "${plugin[@]}" </dev/null >>"$LAB_LOG" 2>&1 &
     await_running 1000 $((begun + 60000))
     adoptions+=($(($(milliseconds) - begun)))
 
