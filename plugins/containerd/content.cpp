@@ -19,6 +19,7 @@ constexpr std::chrono::milliseconds call_max = 28s;   // a call is back within 3
 constexpr std::chrono::milliseconds step_max = 15s;   // of moving bytes: what comes after them needs time, too
 constexpr std::chrono::milliseconds clear_max = 5s;
 constexpr auto rival_pause = 200ms;
+constexpr unsigned abort_tries = 10;
 constexpr std::size_t piece = std::size_t{1} << 20;
 constexpr const char* root_label = "containerd.io/gc.root";
 constexpr const char* attempt_prefix = "evenode-";
@@ -151,7 +152,17 @@ Status ContainerdContent::remove(const CallContext& call, const std::string& dig
     if (!blob && blob.error().code != Code::not_found) return blob.error();
     if (blob && blob->labels.contains(root_label)) return Error{.code = Code::failed_precondition, .what = "it is held: release it first"};
     const auto gone = [](const Status& status) { return status || status.error().code == Code::not_found; };
-    if (auto aborted = containerd_.abort_attempt(attempt_prefix + digest, limit); !gone(aborted)) return aborted;
+    // A writer that was given up a moment ago may still be in containerd, and put files back while they are removed.
+    auto aborted = containerd_.abort_attempt(attempt_prefix + digest, limit);
+    for (unsigned i = 1; !aborted && aborted.error().code == Code::failed_precondition && i < abort_tries; ++i) {
+        if (const auto wait = limit.wait(-1, 0, rival_pause); wait != Limit::Wait::ready) return Limit::error(wait, "removing what is half-written");
+        aborted = containerd_.abort_attempt(attempt_prefix + digest, limit);
+    }
+    if (!gone(aborted)) {
+        auto error = std::move(aborted).error();
+        if (error.code == Code::failed_precondition) error.code = Code::unavailable;
+        return error;
+    }
     if (!blob) return {};
     if (auto deleted = containerd_.delete_blob(digest, limit); !gone(deleted)) return deleted;
     // Until then it is only not listed any more: its bytes are there.

@@ -31,6 +31,7 @@ struct Store {
     std::size_t dies_after = SIZE_MAX;  // bytes of a write, and is down then
     std::size_t stops_after = SIZE_MAX;  // bytes of a read
     std::size_t room = SIZE_MAX;
+    int lingers = 0;  // times that an attempt cannot be aborted, since its writer is still there
 
     void collect() {
         std::erase_if(blobs, [](const auto& blob) { return !blob.second.labels.contains("containerd.io/gc.root"); });
@@ -105,6 +106,7 @@ public:
     }
     Status abort_attempt(const std::string& attempt, const Limit&) override {
         if (store_.down) return gone();
+        if (store_.lingers-- > 0) return Error{.code = Code::failed_precondition, .what = "unlinkat: directory not empty"};
         return store_.attempts.erase(attempt) == 1 ? Status{} : Status(none());
     }
     Status collect_garbage(const Limit&) override {
@@ -175,6 +177,16 @@ TEST_F(ContainerdContentTest, WhatIsRemovedGivesItsSpaceBackAtOnce) {
     store_.calls.clear();
     ASSERT_TRUE(content_.remove(call_, digest_of("one")));
     EXPECT_THAT(store_.calls, ElementsAre("delete", "collect"));
+}
+
+TEST_F(ContainerdContentTest, AWriterThatWasGivenUpMayLingerWhenItsBeginningIsRemoved) {
+    store_.room = 3'000'000;
+    EXPECT_FALSE(write(bytes_));
+    store_.lingers = 2;
+    EXPECT_TRUE(content_.remove(call_, digest_of(bytes_)));
+    EXPECT_TRUE(store_.attempts.empty());
+    store_.lingers = 1000;
+    EXPECT_EQ(content_.remove(call_, digest_of(bytes_)).error().code, Code::unavailable) << "which is tried again, where 'held' would not be";
 }
 
 TEST_F(ContainerdContentTest, AWriteThatContainerdDoesNotSurviveGoesOnWhereItStood) {
