@@ -136,7 +136,7 @@ Result<ProbeReport> ContainerHypervisor::probe(const CallContext& call) {
         report.reason = "no containerd: " + settings_.socket + ": " + std::strerror(errno);
         return report;
     }
-    const auto version = deps_.containerd->version(limit.within(look_max));
+    const auto version = deps_.containerd->version(limit.within(clear_max));
     if (!version) {
         if (version.error().code == Code::cancelled) return version.error();
         report.verdict = ProbeVerdict::broken;

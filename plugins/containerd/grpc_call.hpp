@@ -46,7 +46,8 @@ public:
         arguments.SetMaxReceiveMessageSize(message_max);
         arguments.SetMaxSendMessageSize(message_max);
         arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-        arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+        // In spite of its name, how long one attempt may take: on a machine that is busy the first words take their time.
+        arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10'000);
         arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
         arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
         channel_ = grpc::CreateCustomChannel("unix:" + address, grpc::InsecureChannelCredentials(), arguments);
