@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <mutex>
 #include <thread>
 
 #include "files.hpp"
@@ -35,7 +36,10 @@ public:
     ~FakeQemu() {
         over_ = true;
         ::shutdown(listener_.get(), SHUT_RDWR);
-        if (client_.get() >= 0) ::shutdown(client_.get(), SHUT_RDWR);
+        {
+            const std::lock_guard lock(mutex_);
+            if (client_) ::shutdown(client_.get(), SHUT_RDWR);
+        }
         thread_.join();
         std::filesystem::remove_all(path_);
     }
@@ -44,8 +48,12 @@ public:
 
 private:
     void serve(const std::vector<std::string>& script, bool ends) {
-        client_ = UniqueFd(::accept(listener_.get(), nullptr, nullptr));
-        if (!client_) return;
+        UniqueFd client(::accept(listener_.get(), nullptr, nullptr));
+        if (!client) return;
+        {
+            const std::lock_guard lock(mutex_);
+            client_ = std::move(client);
+        }
         for (std::size_t at = 0; at < script.size() && !over_; ++at) {
             if (at > 0 && !read_line()) return;
             if (::send(client_.get(), script[at].data(), script[at].size(), MSG_NOSIGNAL) < 0) return;
@@ -65,7 +73,8 @@ private:
     std::string path_;
     UniqueFd directory_;
     UniqueFd listener_;
-    UniqueFd client_;
+    std::mutex mutex_;
+    UniqueFd client_;  ///< set by the thread
     std::string heard_;
     std::atomic<bool> over_ = false;
     std::thread thread_;
