@@ -32,6 +32,12 @@ std::map<std::string, std::string> NodeFiles::texts(const std::string& directory
     return found;
 }
 
+std::string NodeFiles::text(const std::string& path) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(path, error);
+    return error || size > record_bytes_max ? std::string() : read_file(path);
+}
+
 long NodeFiles::running(std::string_view name) const {
     const std::string text = read_file(root_.path("/run/" + std::string(name) + ".pid"));
     long pid = 0;

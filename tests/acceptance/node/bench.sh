@@ -18,7 +18,7 @@ bench_end() {
     if [ $status -ne 0 ]; then
         echo "== the node's log"; tail -n 60 "$LAB_LOG" 2>/dev/null || true
         echo "== evectl"; lab_ctl status || true; lab_ctl apps || true; lab_ctl volumes || true; lab_ctl networks || true
-        for app in $(lab_ctl apps --json | jq -r '.[].name'); do echo "== console of $app"; lab_ctl app logs "$app" | tail -n 30 || true; done
+        for app in $(lab_ctl apps --json | jq -r '.[:20][].name'); do echo "== console of $app"; lab_ctl app logs "$app" | tail -n 30 || true; done
     fi
     lab_down || true
     rm -rf "$LAB_LOG" "$LAB_ROOT".*

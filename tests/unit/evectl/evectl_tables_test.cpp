@@ -51,5 +51,14 @@ TEST_F(Tables, ATableThatCouldNotBeReadIsAnErrorWithItsRemedy) {
     EXPECT_THAT(text, HasSubstr("the disk fails; then start the node again"));
 }
 
+TEST_F(Tables, OneRecordIsReadWithoutTheOthersAndIsItsZeroValueIfThereIsNone) {
+    write("run/zedbox/TableTrouble/a.json", to_json(bus::TableTrouble{"a", "one", ""}));
+    write("run/zedbox/TableTrouble/b.json", "{");
+    EXPECT_EQ(node.record<bus::TableTrouble>("zedbox", "a").Problem, "one");
+    EXPECT_EQ(node.record<bus::TableTrouble>("zedbox", "b"), bus::TableTrouble{});
+    EXPECT_EQ(node.record<bus::TableTrouble>("zedbox", "c"), bus::TableTrouble{});
+    EXPECT_EQ(node.record<bus::TableTrouble>("nobody", "c"), bus::TableTrouble{});
+}
+
 }  // namespace
 }  // namespace eve::evectl
