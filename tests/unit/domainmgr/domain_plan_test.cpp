@@ -274,8 +274,8 @@ TEST_F(DomainEvents, AStartedDomainThatIsNotSeenRunningInTimeIsBroken) {
 
 TEST_F(DomainEvents, ADomainThatRunsAndDoesNotAnswerIsToldAndLeftAloneUntilItAnswers) {
     boot();
-    const auto silent = [&](std::string reason) {
-        on_seen(domain, {.presence = Presence::present, .state = DomainState::unknown, .reason = std::move(reason), .pid = 10}, policy, now(), instant + 20s);
+    const auto silent = [&](std::string why) {
+        on_seen(domain, {.presence = Presence::present, .state = DomainState::unknown, .reason = std::move(why), .pid = 10}, policy, now(), instant + 20s);
     };
     silent("QEMU lives, but its monitor does not answer");
     EXPECT_TRUE(domain.status.Error.empty()) << "a busy machine is no reason to alarm anybody";
