@@ -37,7 +37,7 @@ struct App {
     bool deleted = false;
     bool wanted = false;
     bool effective = false;
-    bool standing = false;  ///< may be on the host: was in a plan that was tried, or there before us, and no plan without it went well since
+    bool standing = false;  ///< may be on the host: was in a plan that was tried, or there before us, and no plan without it was applied since
     types::AppNetworkConfig applied;  ///< the config that is in force
     bool first = true;
     std::uint64_t order = 0;

@@ -130,7 +130,7 @@ void Agent::Impl::note_effective(const std::map<types::Uuid, types::AppNetworkCo
             deps_.log.write(Level::info, now ? "app_network.activated" : "app_network.deactivated",
                             {{"app", uuid.to_string()}, {"number", app.status.AppNum}});
         app.effective = now;
-        app.standing = now || (app.standing && !attempt_good_);
+        app.standing = now || (app.standing && failures_.contains(uuid.to_string()));
         if (now) app.applied = found->second;
     }
     if (changed) schedule();  // apps may have waited for it
