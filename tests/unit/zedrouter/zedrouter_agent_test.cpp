@@ -490,6 +490,35 @@ TEST_F(ZedrouterAgent, FailureOfTheKernelIsReportedAndTriedAgain) {
     EXPECT_EQ(bench_->status(network)->ReconcileErr.Error, "");
 }
 
+TEST_F(ZedrouterAgent, ADeletedAppIsGoneWhenItsInterfacesAre) {  // found by simulation
+    const auto network = ZedrouterBench::local(1, "eth0");
+    bench_->set(network);
+    settle();
+    world_.lose_reply = true;
+    const auto app = run_app(1, "a", network, {everything});
+    ASSERT_FALSE(bench_->active(app));
+    ASSERT_EQ(world_.network().vifs.size(), 1u) << "nobody heard that it was done";
+    world_.lose_reply = false;
+    world_.fail_apply = Error{Code::unavailable, "netlink: no answer"};
+    bench_->remove(app);
+    settle();
+    EXPECT_NE(bench_->status(app), nullptr);
+    world_.fail_apply.reset();
+    loop_.run_for(70s);
+    EXPECT_EQ(bench_->status(app), nullptr);
+    EXPECT_TRUE(world_.network().vifs.empty());
+}
+
+TEST_F(ZedrouterAgent, ADeletedAppGoesAlsoWhereSomethingElseFailsForGood) {
+    const auto network = ZedrouterBench::local(1, "eth0");
+    bench_->set(network);
+    const auto app = run_app(1, "a", network, {everything});
+    world_.fail_items = {{{}, "dnsmasq bn1", Error{Code::unavailable, "port in use"}}};
+    bench_->remove(app);
+    settle();
+    EXPECT_EQ(bench_->status(app), nullptr);
+}
+
 TEST_F(ZedrouterAgent, DeadDnsmasqIsStartedAgain) {
     const auto network = ZedrouterBench::local(1, "eth0");
     bench_->set(network);
