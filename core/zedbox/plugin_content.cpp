@@ -53,7 +53,7 @@ private:
         auto options = registry_options(process_);
         options.order = {name_};
         options.services.clear();
-        options.service_prefix = "/";  // no file is called so: nothing but the one
+        options.service_prefix.assign(1, '/');  // no file is called so: nothing but the one
         options.state_dir = process_.root.path("/persist/content-plugins");
         options.run_dir = process_.root.path("/run/content-plugins");
         registry_ = std::make_unique<plugin::Registry>(std::move(options),
