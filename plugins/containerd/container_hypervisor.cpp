@@ -192,6 +192,7 @@ void ContainerHypervisor::remove_trial(const std::string& id) {
     const Limit limit(clear_max, -1);
     [[maybe_unused]] const auto task = deps_.containerd->delete_task(id, limit);
     [[maybe_unused]] const auto container = deps_.containerd->delete_container(id, limit);
+    cgroups_.remove(settings_.cgroup_parent + "/" + id);  // the runtime's, if it was killed with its shim
     cgroups_.remove(settings_.cgroup_parent);
     const auto run_dir = host_.config().run_dir.fd;
     const auto directory = plugins::open_directory(run_dir, id);

@@ -373,12 +373,14 @@ TEST_F(ContainerPlugin, ATrialThatWasKilledIsClearedByTheNext) {
     std::ofstream(base_ + "/socket") << "";
     // One as killed while it tried; one of a life before the last reboot; one of another node, which may be at work.
     fs::create_directories(base_ + "/run/probe-1/rootfs/proc");
+    fs::create_directories(base_ + "/cgroup/memory/eve-user-apps/probe-1");
     world_.containers["probe-1"] = {.id = "probe-1", .labels = {}, .spec = {}, .record = {}};
     world_.tasks["probe-1"] = Task{.container = "probe-1", .state = TaskState::created, .pid = 42};
     world_.containers["probe-2"] = {.id = "probe-2", .labels = {{"org.lfedge.eve.trial", base_ + "/state"}}, .spec = {}, .record = {}};
     world_.containers["probe-3"] = {.id = "probe-3", .labels = {{"org.lfedge.eve.trial", "/elsewhere"}}, .spec = {}, .record = {}};
     EXPECT_EQ(plugin_->probe(call_)->verdict, ProbeVerdict::supported);
     EXPECT_FALSE(fs::exists(base_ + "/run/probe-1"));
+    EXPECT_FALSE(fs::exists(base_ + "/cgroup/memory/eve-user-apps"));
     EXPECT_TRUE(world_.tasks.empty());
     EXPECT_EQ(world_.containers.size(), 1U);
     EXPECT_TRUE(world_.containers.contains("probe-3"));
