@@ -211,7 +211,7 @@ lab_tree_of_kernel() {
     local tree=$1
     lab_common_tree "$tree"
     lab_modules "$tree" "${lab_common_modules[@]}" "${lab_network_modules[@]}" bonding wireguard dm-mod dm-crypt dm-snapshot dm-thin-pool dm-verity vhost_net vhost_scsi vhost_vsock \
-        target_core_mod target_core_file target_core_iblock tcm_loop virtio_net virtio_blk nvme e1000e ext4 vfat ifb
+        target_core_mod target_core_file target_core_iblock tcm_loop virtio_net virtio_blk nvme e1000e ext4 vfat ifb overlay
     lab_libraries "$tree"
 }
 

@@ -3,7 +3,6 @@
 # ones left, an index of several platforms, entrypoint and command in every combination, a user who is not root, variables of image and app, a
 # volume where the app wants it. What several images share is kept once.
 # one shape only: node
-# all: yes
 # shellcheck source=tests/acceptance/node/bench.sh
 . "$(dirname "$0")/bench.sh"
 for program in containerd runc docker-registry; do
