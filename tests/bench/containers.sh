@@ -150,7 +150,7 @@ for round in $(seq "$rounds"); do
     echo $(($(milliseconds) - begun)) >>"$LAB_ROOT.start.ctr"
     [ $podman = yes ] || continue
     begun=$(milliseconds)
-    if pod run -d --ulimit host --network none --memory 16m --log-driver k8s-file --log-opt "path=$LAB_ROOT.pod$round.log" --name "peer$round" "$LAB_SERVER:5000/demo:latest" >/dev/null; then
+    if pod run -d --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --network none --memory 16m --log-driver k8s-file --log-opt "path=$LAB_ROOT.pod$round.log" --name "peer$round" "$LAB_SERVER:5000/demo:latest" >/dev/null; then
         await grep -q here "$LAB_ROOT.pod$round.log"
         echo $(($(milliseconds) - begun)) >>"$LAB_ROOT.start.podman"
     else
