@@ -56,6 +56,23 @@ Bytes Cgroups::memory_used_max(const std::string& path) const {
     return Bytes{number_in(memory(path, unified_ ? "memory.peak" : "memory.max_usage_in_bytes"))};
 }
 
+std::set<std::string> Cgroups::below(const std::string& path) const {
+    std::set<std::string> all;
+    const auto add = [&](const std::string& directory) {
+        const plugins::UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (!fd) return;
+        if (auto names = plugins::names_in(fd.get())) all.insert(names->begin(), names->end());
+    };
+    if (unified_) {
+        add(root_ + path);
+        return all;
+    }
+    const plugins::UniqueFd root(::open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (const auto names = plugins::names_in(root.get()))
+        for (const auto& name : *names) add(root_ + "/" + name + path);
+    return all;
+}
+
 void Cgroups::remove(const std::string& path) const {
     if (unified_) {
         ::rmdir((root_ + path).c_str());

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <set>
 #include <string>
 
 #include "eve/domain.hpp"
@@ -20,6 +21,8 @@ public:
     std::chrono::nanoseconds cpu_time(const std::string& path) const;
     Bytes memory_used(const std::string& path) const;
     Bytes memory_used_max(const std::string& path) const;
+    /// What stands below that group, in any hierarchy.
+    std::set<std::string> below(const std::string& path) const;
     /// Groups that are empty are gone; the others stay.
     void remove(const std::string& path) const;
 

@@ -168,6 +168,10 @@ Status ContainerHypervisor::try_container(const Limit& limit) {
         for (const auto& name : *names)
             if (name.starts_with(trial_prefix)) earlier.insert(name);
     for (const auto& trial : earlier) remove_trial(trial);
+    // Control groups of whoever tried below the same parent and has died: another plugin host of this node may have been the last of its kind.
+    for (const auto& name : cgroups_.below(settings_.cgroup_parent))
+        if (name.starts_with(trial_prefix) && ::access(("/proc/" + name.substr(std::string_view(trial_prefix).size())).c_str(), F_OK) != 0)
+            cgroups_.remove(settings_.cgroup_parent + "/" + name);
     auto directory = plugins::make_directory(run_dir, id);
     if (!directory) return std::move(directory).error();
     auto rootfs = plugins::make_directory(directory->get(), "rootfs");

@@ -374,6 +374,9 @@ TEST_F(ContainerPlugin, ATrialThatWasKilledIsClearedByTheNext) {
     // One as killed while it tried; one of a life before the last reboot; one of another node, which may be at work.
     fs::create_directories(base_ + "/run/probe-1/rootfs/proc");
     fs::create_directories(base_ + "/cgroup/memory/eve-user-apps/probe-1");
+    fs::create_directories(base_ + "/cgroup/pids/eve-user-apps/probe-4194305");  // of another plugin host; no process has such a number
+    const auto living = base_ + "/cgroup/pids/eve-user-apps/probe-" + std::to_string(::getppid());
+    fs::create_directories(living);
     world_.containers["probe-1"] = {.id = "probe-1", .labels = {}, .spec = {}, .record = {}};
     world_.tasks["probe-1"] = Task{.container = "probe-1", .state = TaskState::created, .pid = 42};
     world_.containers["probe-2"] = {.id = "probe-2", .labels = {{"org.lfedge.eve.trial", base_ + "/state"}}, .spec = {}, .record = {}};
@@ -381,6 +384,8 @@ TEST_F(ContainerPlugin, ATrialThatWasKilledIsClearedByTheNext) {
     EXPECT_EQ(plugin_->probe(call_)->verdict, ProbeVerdict::supported);
     EXPECT_FALSE(fs::exists(base_ + "/run/probe-1"));
     EXPECT_FALSE(fs::exists(base_ + "/cgroup/memory/eve-user-apps"));
+    EXPECT_FALSE(fs::exists(base_ + "/cgroup/pids/eve-user-apps/probe-4194305"));
+    EXPECT_TRUE(fs::exists(living)) << "who tries just now is left alone";
     EXPECT_TRUE(world_.tasks.empty());
     EXPECT_EQ(world_.containers.size(), 1U);
     EXPECT_TRUE(world_.containers.contains("probe-3"));
