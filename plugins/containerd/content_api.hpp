@@ -53,7 +53,8 @@ public:
     virtual Result<Blob> blob(const std::string& digest, const Limit& limit) = 0;
     /// All there are, in no order.
     virtual Result<std::vector<Blob>> blobs(const Limit& limit) = 0;
-    /// The attempt goes on where it stands: `source` gives the bytes from a position, none to leave it for now. With the last byte it is a blob.
+    /// The attempt goes on where it stands: `source` gives the bytes from a position; none ends this call, and another
+    /// one goes on from there. With the last byte it is a blob.
     ///
     /// Errors: those of `source`; already_exists - as a blob; invalid_argument - the bytes have another digest or size, and the attempt stands;
     ///         failed_precondition - somebody else is at this attempt; resource_exhausted.

@@ -3,27 +3,15 @@
 # map, the same exit code in its errors; what it wrote before is there after; nothing is left.
 # shellcheck source=tests/acceptance/node/bench.sh
 . "$(dirname "$0")/bench.sh"
-for program in containerd runc docker-registry; do
-    PATH=$PATH:/usr/sbin command -v $program >/dev/null || { echo "SKIPPED on this machine: $program is not installed (scripts/packages run test)"; exit 77; }
-done
 [ -x /usr/lib/qemu/virtiofsd ] || { echo "SKIPPED on this machine: /usr/lib/qemu/virtiofsd is not installed (scripts/packages run)"; exit 77; }
 
-containerd=$LAB_ROOT.containerd
-registry=$LAB_ROOT.registry
-others_end() {
-    "$EVE_SOURCE/scripts/containerd" stop "$containerd" || true
-    "$EVE_SOURCE/scripts/container-registry" stop "$registry" || true
-}
-trap 'status=$?; others_end; bench_end $status' EXIT
-
 "$EVE_SOURCE/scripts/make-container-vm" "$LAB_ROOT.vm" --init "$EVE_BIN/container-vm-init" || { echo "SKIPPED on this machine: no kernel can be made"; exit 77; }
-"$EVE_SOURCE/scripts/containerd" start "$containerd"
-jq -n --arg socket "$containerd/containerd.sock" --arg cgroup "/evenode-${LAB_ROOT##*/}" '{socket: $socket, cgroup_parent: $cgroup}' >"$LAB_ROOT.containerd.json"
+bench_containerd_up
 jq -n --arg dir "$LAB_ROOT.vm" '{container_vm_dir: $dir}' >"$LAB_ROOT.kvm.json"
 bench_up --plugin-config "containerd=$LAB_ROOT.containerd.json" --plugin-config "kvm=$LAB_ROOT.kvm.json"
-lab_outside "$EVE_SOURCE/scripts/container-registry" start "$registry" "$LAB_SERVER" 5000
+bench_registry start
 # It ends with code 7 when /cgi-bin/end is fetched; its volume counts its lives.
-lab_outside "$EVE_SOURCE/scripts/container-registry" push "$registry" "$LAB_SERVER" 5000 demo \
+bench_registry push demo \
     '{"Entrypoint":["/bin/sh","-c"],"Cmd":["mkdir -p /www/cgi-bin; echo x >>/lives; printf \"#!/bin/sh\\necho\\ntouch /end\\n\" >/www/cgi-bin/end; chmod +x /www/cgi-bin/end; rm -f /end; echo \"hello from $NAME\" >/www/index.html; id; hostname; pwd; ulimit -n; env | sort; tail -1 /etc/resolv.conf; ls /proc/self/fd | wc -l; ip -o -4 addr show eth0 | cut -d\" \" -f7; echo \"$NAME ready\"; httpd -h /www; while ! [ -e /end ]; do sleep 0.2; done; exit 7"],"Env":["NAME=nobody"],"WorkingDir":"/www"}'
 
 config="registry(2; \"docker://$LAB_SERVER:5000\"; \$ca) | container_image(1; \"demo:latest\"; 2)

@@ -4,23 +4,11 @@
 # death of the whole node; its exit code is told; nothing is left.
 # shellcheck source=tests/acceptance/node/bench.sh
 . "$(dirname "$0")/bench.sh"
-for program in containerd runc docker-registry; do
-    PATH=$PATH:/usr/sbin command -v $program >/dev/null || { echo "SKIPPED on this machine: $program is not installed (scripts/packages run test)"; exit 77; }
-done
 
-containerd=$LAB_ROOT.containerd
-registry=$LAB_ROOT.registry
-others_end() {
-    "$EVE_SOURCE/scripts/containerd" stop "$containerd" || true
-    "$EVE_SOURCE/scripts/container-registry" stop "$registry" || true
-}
-trap 'status=$?; others_end; bench_end $status' EXIT
-
-"$EVE_SOURCE/scripts/containerd" start "$containerd"
-jq -n --arg socket "$containerd/containerd.sock" --arg cgroup "/evenode-${LAB_ROOT##*/}" '{socket: $socket, cgroup_parent: $cgroup}' >"$LAB_ROOT.containerd.json"
+bench_containerd_up
 bench_up --plugin-config "containerd=$LAB_ROOT.containerd.json"
-lab_outside "$EVE_SOURCE/scripts/container-registry" start "$registry" "$LAB_SERVER" 5000
-lab_outside "$EVE_SOURCE/scripts/container-registry" push "$registry" "$LAB_SERVER" 5000 demo \
+bench_registry start
+bench_registry push demo \
     '{"Entrypoint":["/bin/sh","-c"],"Cmd":["echo \"hello from $NAME\" >/www/index.html; echo \"$NAME ready\"; httpd -h /www; while ! [ -e /www/end ]; do sleep 0.2; done; exit 7"],"Env":["NAME=nobody"]}'
 
 holds() { jq -e "$@" >/dev/null; }

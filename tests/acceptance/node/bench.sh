@@ -61,6 +61,35 @@ bench_nothing_left() {
     echo "ok: nothing is left behind"
 }
 
+# ---- Containers: a containerd and a registry of the test's own ----
+
+# bench_containers_or_skip PROGRAM...: ends the test as skipped, and says so, where one of these, or of what all container tests need, is missing.
+bench_containers_or_skip() {
+    local program
+    for program in containerd runc docker-registry "$@"; do
+        PATH=$PATH:/usr/sbin command -v "$program" >/dev/null || { echo "SKIPPED on this machine: $program is not installed (scripts/packages run test)"; exit 77; }
+    done
+}
+# containerd runs, with its socket below $containerd, and $LAB_ROOT.containerd.json is its plugin's configuration.
+bench_containerd_up() {
+    bench_containers_or_skip "$@"
+    containerd=$LAB_ROOT.containerd
+    registry=$LAB_ROOT.registry
+    trap 'status=$?; bench_containers_end; bench_end $status' EXIT
+    "$EVE_SOURCE/scripts/containerd" start "$containerd"
+    jq -n --arg socket "$containerd/containerd.sock" --arg cgroup "/evenode-${LAB_ROOT##*/}" '{socket: $socket, cgroup_parent: $cgroup}' >"$LAB_ROOT.containerd.json"
+}
+# bench_registry VERB ARGUMENT...: scripts/container-registry for the one at $registry, outside of the node.
+bench_registry() {
+    local verb=$1
+    shift
+    lab_outside "$EVE_SOURCE/scripts/container-registry" "$verb" "$registry" "$LAB_SERVER" 5000 "$@"
+}
+bench_containers_end() {
+    "$EVE_SOURCE/scripts/containerd" stop "$containerd" || true
+    "$EVE_SOURCE/scripts/container-registry" stop "$registry" || true
+}
+
 bench_up() {
     lab_network_up
     mkdir -p "$LAB_WWW"

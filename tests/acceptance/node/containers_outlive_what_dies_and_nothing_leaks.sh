@@ -5,19 +5,13 @@
 # all: yes
 # shellcheck source=tests/acceptance/node/bench.sh
 . "$(dirname "$0")/bench.sh"
-for program in containerd runc docker-registry; do
-    PATH=$PATH:/usr/sbin command -v $program >/dev/null || { echo "SKIPPED on this machine: $program is not installed (scripts/packages run test)"; exit 77; }
-done
-
-containerd=$LAB_ROOT.containerd
-registry=$LAB_ROOT.registry
+bench_containers_or_skip ctr
 cgroup=evenode-${LAB_ROOT##*/}
-trap 'status=$?; [ $status -eq 0 ] || { lab_ctl apps; tail -n 60 "$LAB_LOG"; "$EVE_SOURCE/scripts/containerd" start "$containerd"; } || true; "$EVE_SOURCE/scripts/containerd" stop "$containerd" || true
-    "$EVE_SOURCE/scripts/container-registry" stop "$registry" || true; lab_node_down || true; umount -l "$LAB_ROOT" || true; bench_end $status' EXIT
-
-# The node's disk holds 160 MiB.
+# The node's disk holds 160 MiB. containerd comes later: it sees what was mounted before.
 mount -t tmpfs -o size=160m,mode=0755 "$LAB" "$LAB_ROOT"
-"$EVE_SOURCE/scripts/containerd" start "$containerd"
+bench_containerd_up
+trap 'status=$?; [ $status -eq 0 ] || { lab_ctl apps; tail -n 60 "$LAB_LOG"; "$EVE_SOURCE/scripts/containerd" start "$containerd"; } || true
+    bench_containers_end; lab_node_down || true; umount -l "$LAB_ROOT" || true; bench_end $status' EXIT
 ctl() { ctr -a "$containerd/containerd.sock" -n eve-user-apps "$@"; }
 census() {
     echo "network namespaces $(grep -lF "$cgroup" /proc/[0-9]*/cgroup 2>/dev/null | while read -r file; do readlink "${file%cgroup}ns/net"; done | sort -u | wc -l)"
@@ -29,13 +23,12 @@ census() {
     echo "snapshots $(ctl snapshots list | tail -n +2 | wc -l)"
     echo "content $(ctl content list -q | wc -l)"
 }
-jq -n --arg socket "$containerd/containerd.sock" --arg cgroup "/$cgroup" '{socket: $socket, cgroup_parent: $cgroup}' >"$LAB_ROOT.containerd.json"
 lab_network_up
 before=$(census)
 mkdir -p "$LAB_WWW"
 lab_server_up
-lab_outside "$EVE_SOURCE/scripts/container-registry" start "$registry" "$LAB_SERVER" 5000
-push() { lab_outside "$EVE_SOURCE/scripts/container-registry" push "$registry" "$LAB_SERVER" 5000 "$@"; }
+bench_registry start
+push() { bench_registry push "$@"; }
 push demo '{"Entrypoint":["/bin/sh","-c"],"Cmd":["trap \"exit 0\" TERM; echo ready; while ! [ -e /www/end ]; do sleep 0.2; done; exit 7"]}'
 push hungry '{"Entrypoint":["/bin/sh","-c"],"Cmd":["echo eating; exec tail -c 200000000 /dev/zero"]}'
 push huge '{"Entrypoint":["/bin/true"]}' 220
@@ -52,7 +45,7 @@ web='container_image(1; "demo:latest"; 2) | container(1; "web"; 1; 1; [allow_all
 config "$web"
 shows() { lab_ctl app show "$1" | grep -qiE -- "$2"; }
 check "a registry that is away is waited for, and that is told" lab_until 30 "the reason" shows web 'registry'
-lab_outside "$EVE_SOURCE/scripts/container-registry" start "$registry" "$LAB_SERVER" 5000
+bench_registry start
 check "when it is back the app comes up" lab_ctl wait web RUNNING --timeout 120
 pid=$(app_field web .pid)
 # The node has looked at the container: its state alone may be what an earlier life said.

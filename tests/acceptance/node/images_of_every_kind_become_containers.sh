@@ -5,20 +5,9 @@
 # one shape only: node
 # shellcheck source=tests/acceptance/node/bench.sh
 . "$(dirname "$0")/bench.sh"
-for program in containerd runc docker-registry; do
-    PATH=$PATH:/usr/sbin command -v $program >/dev/null || { echo "SKIPPED on this machine: $program is not installed (scripts/packages run test)"; exit 77; }
-done
-containerd=$LAB_ROOT.containerd
-registry=$LAB_ROOT.registry
-others_end() {
-    "$EVE_SOURCE/scripts/containerd" stop "$containerd" || true
-    "$EVE_SOURCE/scripts/container-registry" stop "$registry" || true
-}
-trap 'status=$?; others_end; bench_end $status' EXIT
-"$EVE_SOURCE/scripts/containerd" start "$containerd"
-jq -n --arg socket "$containerd/containerd.sock" --arg cgroup "/evenode-${LAB_ROOT##*/}" '{socket: $socket, cgroup_parent: $cgroup}' >"$LAB_ROOT.containerd.json"
+bench_containerd_up
 bench_up --plugin-config "containerd=$LAB_ROOT.containerd.json"
-lab_outside "$EVE_SOURCE/scripts/container-registry" start "$registry" "$LAB_SERVER" 5000
+bench_registry start
 
 # ---- the layers, and the images made of them ----
 layers=$LAB_ROOT.layers
@@ -42,14 +31,14 @@ push() {
     local name=$1 tag=$2 arch=$3 config
     config=$(jq -c '. + {StopSignal: "SIGKILL"}' <<<"$4")
     shift 4
-    lab_outside "$EVE_SOURCE/scripts/container-registry" push-layers "$registry" "$LAB_SERVER" 5000 "$name" "$tag" "$arch" "$config" "$@"
+    bench_registry push-layers "$name" "$tag" "$arch" "$config" "$@"
 }
 stay='exec sleep 1000'
 push stacked latest "$here" '{"Entrypoint":["/bin/sh","-c"],"Cmd":["echo data $(ls /data); echo changed $(cat /data/changed); echo old $(ls /old); echo told; '"$stay"'"]}' \
     "$layers"/{base,many,gone,changed}.tar
 push platforms "$here" "$here" '{"Entrypoint":["/bin/sh","-c","echo of this machine; '"$stay"'"]}' "$layers/base.tar"
 push platforms riscv64 riscv64 '{"Entrypoint":["/bin/sh","-c","echo of another; '"$stay"'"]}' "$layers"/{base,wrong}.tar
-lab_outside "$EVE_SOURCE/scripts/container-registry" push-index "$registry" "$LAB_SERVER" 5000 platforms latest riscv64 "$here"
+bench_registry push-index platforms latest riscv64 "$here"
 push command latest "$here" '{"Cmd":["/bin/sh","-c","echo by command alone; cat /data/*; '"$stay"'"]}' "$layers/base.tar"
 push both latest "$here" '{"Entrypoint":["/bin/sh","-c","echo $0 and $1; '"$stay"'"],"Cmd":["entrypoint","command"]}' "$layers/base.tar"
 push user latest "$here" '{"User":"web","WorkingDir":"/www","Env":["FROM=image","KEPT=yes"],
