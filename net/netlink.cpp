@@ -21,6 +21,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "net/process.hpp"
@@ -32,7 +33,8 @@ constexpr std::size_t batch_bytes_max = 32 * 1024;
 constexpr std::size_t batch_requests_max = 64;  // acknowledgements of one batch must fit into the socket's buffer
 constexpr std::size_t receive_bytes = 256 * 1024;
 constexpr int answer_limit_ms = 10'000;
-constexpr std::uint32_t group_ours = 0x45564e;  // marks bridges made by this node
+constexpr std::uint32_t group_ours = 0x45564e;         // marks bridges made by this node
+constexpr std::uint32_t group_going_first = 0x45564f;  // of interfaces that are about to go: the first that nobody is in
 
 using Message = std::shared_ptr<nl_msg>;
 
@@ -211,6 +213,20 @@ Request delete_link(int index, const std::string& name) {
     return {"bridge " + name, {}, {ENODEV}, std::move(m)};
 }
 
+Request set_group(int index, const std::string& name, std::uint32_t group) {
+    auto m = message(RTM_NEWLINK, 0);
+    append(m, ifinfomsg{.ifi_family = AF_UNSPEC, .ifi_index = index});
+    put_u32(m, IFLA_GROUP, group);
+    return {"interface " + name, {}, {ENODEV}, std::move(m)};
+}
+
+Request delete_group(std::uint32_t group) {
+    auto m = message(RTM_DELLINK, 0);
+    append(m, ifinfomsg{.ifi_family = AF_UNSPEC});
+    put_u32(m, IFLA_GROUP, group);
+    return {"interfaces of group " + std::to_string(group), {}, {ENODEV}, std::move(m)};
+}
+
 Request set_link(int index, const std::string& name, int master, std::uint32_t mtu, bool up) {
     auto m = message(RTM_NEWLINK, 0);
     append(m, ifinfomsg{.ifi_family = AF_UNSPEC, .ifi_index = index, .ifi_flags = up ? unsigned{IFF_UP} : 0U, .ifi_change = IFF_UP});
@@ -352,6 +368,7 @@ Result<std::vector<Link>> Netlink::links() {
             if (type == IFLA_IFNAME) link.name = get_text(attribute);
             if (type == IFLA_MTU) link.mtu = get_u32(attribute);
             if (type == IFLA_MASTER) link.master = static_cast<int>(get_u32(attribute));
+            if (type == IFLA_GROUP) link.group = get_u32(attribute);
             if (type == IFLA_ADDRESS && RTA_PAYLOAD(attribute) == 6) {
                 const auto* b = static_cast<const std::uint8_t*>(RTA_DATA(attribute));
                 char text[18];
@@ -481,6 +498,38 @@ Result<std::vector<zedrouter::ItemFailure>> Netlink::run(const std::vector<Reque
         }
     }
     return failures;
+}
+
+Result<std::vector<zedrouter::ItemFailure>> Netlink::remove(const std::vector<Link>& going) {
+    if (going.size() > 1 && remove_as_group(going)) return std::vector<zedrouter::ItemFailure>{};
+    std::vector<Request> requests;
+    for (const auto& link : going) {
+        requests.push_back(delete_link(link.index, link.name));
+        if (going.size() > 1) requests.push_back(set_group(link.index, link.name, link.group));  // what stays is as it was
+    }
+    return run(requests);
+}
+
+// The group is one that nobody is in, and it is looked at again before it goes: an interface of somebody else never goes with ours. False if
+// that did not work out, for whatever reason.
+bool Netlink::remove_as_group(const std::vector<Link>& going) {
+    const auto before = links();
+    if (!before) return false;
+    std::uint32_t group = group_going_first;
+    while (std::any_of(before->begin(), before->end(), [&](const Link& link) { return link.group == group; })) ++group;
+    std::vector<Request> requests;
+    std::set<int> ours;
+    for (const auto& link : going) {
+        requests.push_back(set_group(link.index, link.name, group));
+        ours.insert(link.index);
+    }
+    const auto marked = run(requests);
+    if (!marked || !marked->empty()) return false;
+    const auto after = links();
+    const auto foreign = [&](const Link& link) { return link.group == group && !ours.contains(link.index); };
+    if (!after || std::any_of(after->begin(), after->end(), foreign)) return false;
+    const auto removed = run({delete_group(group)});
+    return removed && removed->empty();
 }
 
 Result<std::unique_ptr<NetlinkEvents>> NetlinkEvents::open() {

@@ -322,15 +322,24 @@ Result<std::vector<ItemFailure>> LinuxNetworkWorld::apply(const HostNetwork& des
     }
     append(failures, dnsmasq_.stop_others(desired.dhcp_servers));
 
+    std::vector<Link> going;
     for (const auto& link : seen->links) {
         if (link.kind != "bridge" || !is_our_bridge_name(link.name)) continue;
         const auto* plan = find_plan(desired.bridges, link.name);
-        if (!plan || plan->mac != link.mac) {
-            for (const auto& member : seen->links)
-                if (member.master == link.index && !find_plan(desired.vifs, member.name) && !member.name.starts_with("nbu"))
-                    requests.push_back(set_link(member.index, member.name, 0, 1500, false));
-            requests.push_back(delete_link(link.index, link.name));
-        }
+        if (plan && plan->mac == link.mac) continue;
+        for (const auto& member : seen->links)
+            if (member.master == link.index && !find_plan(desired.vifs, member.name) && !member.name.starts_with("nbu"))
+                requests.push_back(set_link(member.index, member.name, 0, 1500, false));
+        going.push_back(link);
+    }
+    if (!going.empty()) {
+        auto left = netlink_->run(requests);
+        if (!left) return left.error();
+        append(failures, std::move(*left));
+        requests.clear();
+        auto removed = netlink_->remove(going);
+        if (!removed) return removed.error();
+        append(failures, std::move(*removed));
     }
     for (const auto& bridge : desired.bridges) {
         const auto* link = by_name(seen->links, bridge.name);
@@ -341,7 +350,7 @@ Result<std::vector<ItemFailure>> LinuxNetworkWorld::apply(const HostNetwork& des
             requests.push_back(change_bridge(link->index, bridge));
     }
     bridges_ = desired.bridges;
-    if (!requests.empty()) {
+    if (!requests.empty() || !going.empty()) {
         auto done = netlink_->run(requests);
         if (!done) return done.error();
         append(failures, std::move(*done));

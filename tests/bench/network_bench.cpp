@@ -9,8 +9,10 @@
 
 #include <fstream>
 #include <functional>
+#include <thread>
 
 #include "core/loop/asio_loop.hpp"
+#include "net/netlink.hpp"
 #include "net/nftables.hpp"
 #include "plugins/kvm/tap.hpp"
 #include "tests/bench/report.hpp"
@@ -80,8 +82,19 @@ void thousand_rules(const Clock& clock, const std::string& scratch) {
         report("1,000 rules replaced", who, *values, "ms");
 }
 
+/// Every interface whose name begins so, in one call.
+bool remove_all(const std::string& prefix) {
+    auto netlink = net::Netlink::open();
+    if (!netlink) return false;
+    auto links = (*netlink)->links();
+    if (!links) return false;
+    std::erase_if(*links, [&](const net::Link& link) { return !link.name.starts_with(prefix); });
+    const auto removed = (*netlink)->remove(*links);
+    return removed && removed->empty();
+}
+
 void two_hundred_interfaces(const Clock& clock, const std::string& scratch) {
-    constexpr unsigned count = 200, rounds = 5;
+    constexpr unsigned count = 200, rounds = 5, holders_at_once = 8;  // as many calls as the kvm plugin takes
     run({"ip", "link", "add", "bn1", "type", "bridge"});
     run({"ip", "link", "set", "bn1", "up"});
     const auto name = [](unsigned n) { return "nbu1x" + std::to_string(n); };
@@ -95,7 +108,7 @@ void two_hundred_interfaces(const Clock& clock, const std::string& scratch) {
         return "tuntap add dev " + name(n) + " mode tap\nlink set " + name(n) + " master bn1\nlink set " + name(n) + " up\n";
     });
     const auto down = batch("down", [&](unsigned n) { return "link del " + name(n) + "\n"; });
-    std::vector<double> ours_up, ours_down, batch_up, batch_down, single_up, single_down;
+    std::vector<double> ours_up, ours_down, let_go, batch_up, batch_down, single_up, single_down;
     for (unsigned round = 0; round < rounds; ++round) {
         std::vector<kvm::UniqueFd> taps;
         ours_up.push_back(milliseconds(clock, [&] {
@@ -107,6 +120,21 @@ void two_hundred_interfaces(const Clock& clock, const std::string& scratch) {
             return true;
         }));
         ours_down.push_back(milliseconds(clock, [&] {
+            const bool removed = remove_all("nbu1x");
+            taps.clear();  // their holders' part
+            return removed && !kvm::interface_exists(name(0));
+        }));
+        for (unsigned n = 0; n < count; ++n) {
+            auto tap = kvm::open_tap({.name = name(n), .bridge = "bn1", .guest_mac = "02:16:3e:00:00:01", .mtu = 0});
+            if (tap) taps.push_back(std::move(*tap));
+        }
+        let_go.push_back(milliseconds(clock, [&] {
+            std::vector<std::thread> holders;
+            for (unsigned holder = 0; holder < holders_at_once; ++holder)
+                holders.emplace_back([&, holder] {
+                    for (unsigned n = holder; n < taps.size(); n += holders_at_once) taps[n] = {};
+                });
+            for (auto& holder : holders) holder.join();
             taps.clear();
             return !kvm::interface_exists(name(0));
         }));
@@ -130,6 +158,30 @@ void two_hundred_interfaces(const Clock& clock, const std::string& scratch) {
         report("200 app interfaces up", who, *values, "ms");
     for (const auto& [who, values] : {std::pair{"evenode", &ours_down}, std::pair{"ip -batch", &batch_down}, std::pair{"ip, one by one", &single_down}})
         report("200 app interfaces down", who, *values, "ms");
+    report("200 app interfaces let go of by their guests, eight at once", "evenode", let_go, "ms");
+}
+
+/// Of networks that go.
+void fifty_bridges(const Clock& clock, const std::string& scratch) {
+    constexpr unsigned count = 50, rounds = 3;
+    const auto name = [](unsigned n) { return "bn" + std::to_string(n + 2); };
+    std::ofstream add(scratch + "/bridges", std::ios::trunc), remove(scratch + "/no-bridges", std::ios::trunc);
+    for (unsigned n = 0; n < count; ++n) {
+        add << "link add " << name(n) << " up type bridge\n";
+        remove << "link del " << name(n) << "\n";
+    }
+    add.close();
+    remove.close();
+    run({"ip", "link", "del", "bn1"});
+    std::vector<double> ours, batch;
+    for (unsigned round = 0; round < rounds; ++round) {
+        run({"ip", "-batch", scratch + "/bridges"});
+        ours.push_back(milliseconds(clock, [&] { return remove_all("bn"); }));
+        run({"ip", "-batch", scratch + "/bridges"});
+        batch.push_back(milliseconds(clock, [&] { return run({"ip", "-batch", scratch + "/no-bridges"}); }));
+    }
+    report("50 bridges removed", "evenode", ours, "ms");
+    report("50 bridges removed", "ip -batch", batch, "ms");
 }
 
 }  // namespace
@@ -147,4 +199,5 @@ int main(int argc, char** argv) {
     const eve::SystemClock clock;
     eve::thousand_rules(clock, argv[1]);
     eve::two_hundred_interfaces(clock, argv[1]);
+    eve::fifty_bridges(clock, argv[1]);
 }

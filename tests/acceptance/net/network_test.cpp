@@ -11,6 +11,7 @@
 
 #include "core/loop/asio_loop.hpp"
 #include "core/zedrouter/agent.hpp"
+#include "net/netlink.hpp"
 #include "net/network_world.hpp"
 #include "tests/acceptance/net/guest.hpp"
 #include "tests/doubles/fake_record_store.hpp"
@@ -339,6 +340,45 @@ TEST_F(Network, NothingIsLeftWhenEverythingIsDeleted) {
     EXPECT_EQ(everything_there(), before_);
     EXPECT_TRUE(std::filesystem::is_empty(directory() + "/dnsmasq.leases"));
     EXPECT_FALSE(std::filesystem::exists(directory() + "/dnsmasq.bn1.conf"));
+}
+
+TEST_F(Network, SeveralInterfacesGoInOneCallAndNobodyElses) {
+    for (const auto* name : {"bn1", "bn2", "bn3"}) ASSERT_TRUE(run({"ip", "link", "add", name, "type", "bridge"}).ok());
+    ASSERT_TRUE(run({"ip", "link", "add", "bystander", "type", "bridge"}).ok());
+    ASSERT_TRUE(run({"ip", "link", "set", "bystander", "group", std::to_string(0x45564f)}).ok()) << "the number that would be taken first";
+    auto netlink = net::Netlink::open();
+    ASSERT_TRUE(netlink) << netlink.error().what;
+    std::vector<net::Link> going;
+    const auto links = (*netlink)->links();
+    ASSERT_TRUE(links);
+    for (const auto& link : *links)
+        if (link.name.starts_with("bn")) going.push_back(link);
+    ASSERT_EQ(going.size(), 3U);
+    const auto removed = (*netlink)->remove(going);
+    ASSERT_TRUE(removed) << removed.error().what;
+    EXPECT_TRUE(removed->empty());
+    const auto left = run({"ip", "-brief", "link"}).text;
+    EXPECT_THAT(left, HasSubstr("bystander"));
+    EXPECT_THAT(left, Not(HasSubstr("bn")));
+    EXPECT_TRUE((*netlink)->remove(going)->empty()) << "what is gone already is no failure";
+    run({"ip", "link", "delete", "bystander"});
+}
+
+TEST_F(Network, InterfaceThatCannotGoKeepsNoOtherFromGoing) {
+    for (const auto* name : {"bn1", "bn2"}) ASSERT_TRUE(run({"ip", "link", "add", name, "type", "bridge"}).ok());
+    auto netlink = net::Netlink::open();
+    ASSERT_TRUE(netlink) << netlink.error().what;
+    std::vector<net::Link> going;
+    const auto links = (*netlink)->links();
+    ASSERT_TRUE(links);
+    for (const auto& link : *links)
+        if (link.name.starts_with("bn") || link.name == "lo") going.push_back(link);
+    const auto removed = (*netlink)->remove(going);
+    ASSERT_TRUE(removed) << removed.error().what;
+    ASSERT_EQ(removed->size(), 1U);
+    EXPECT_THAT(removed->front().item, HasSubstr("lo"));
+    EXPECT_THAT(run({"ip", "-brief", "link"}).text, Not(HasSubstr("bn")));
+    EXPECT_EQ(run({"ip", "link", "show", "lo"}).text.find("group " + std::to_string(0x45564f)), std::string::npos);
 }
 
 TEST_F(Network, KilledNodeComesBackToANetworkThatNeverStopped) {
