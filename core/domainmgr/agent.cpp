@@ -114,12 +114,12 @@ void Agent::Impl::on_domain_config(const std::string& key, const types::DomainCo
             entry.domain.history.released = false;  // its files may be there
             entry.evidence = true;
         }
-        if (const auto found = found_.find(uuid); found != found_.end()) entry.runtime = found->second;
     }
     entry.orphan = false;
     on_config(entry.domain, config, now());
-    if (entry.runtime == nullptr) entry.runtime = runtimes_.choose(runtime_mode(config.VirtualizationMode));
-    if (const auto seen = added ? listing_.answer(uuid, deps_.loop.now()) : std::nullopt) {
+    if (entry.runtime == nullptr) entry.runtime = runtime_of(uuid, entry);
+    const bool can_be_told = entry.runtime != nullptr || !entry.evidence;
+    if (const auto seen = added && can_be_told ? listing_.answer(uuid, deps_.loop.now()) : std::nullopt) {
         on_seen(entry.domain, *seen, policy(), now(), next_look());
         // One that was running before us has its devices already.
         if (seen->presence == Presence::present) devices_.adopt(config.UUIDandVersion.UUID, config.IoAdapterList);
@@ -153,8 +153,7 @@ void Agent::Impl::configs_complete() {
         entry.domain.config.UUIDandVersion = entry.domain.status.UUIDandVersion;
         entry.domain.history.released = false;  // its files may be there
         entry.evidence = true;
-        const auto found = found_.find(key);
-        entry.runtime = found != found_.end() ? found->second : runtimes_.choose(runtime_mode(entry.domain.status.VirtualizationMode));
+        entry.runtime = runtime_of(key, entry);
         on_config_gone(entry.domain, now());
         settle(key);
     }

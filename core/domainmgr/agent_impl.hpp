@@ -37,7 +37,10 @@ inline constexpr const char* vault_name = "Application Data Store";
 inline constexpr nanoseconds poll_max = std::chrono::seconds{30};
 inline constexpr nanoseconds poll_min = std::chrono::seconds{9};
 inline constexpr nanoseconds usb_interval = std::chrono::seconds{2};  ///< between looks at what is plugged in, while an app may want it
-inline constexpr nanoseconds probe_retry = std::chrono::seconds{5};
+/// Plugins that could not work are asked again: soon, then twice as late each time; while an app waits for a runtime never later than probe_waited.
+inline constexpr nanoseconds probe_first = std::chrono::seconds{5};
+inline constexpr nanoseconds probe_last = std::chrono::minutes{5};
+inline constexpr nanoseconds probe_waited = std::chrono::seconds{30};
 inline constexpr nanoseconds list_interval = std::chrono::minutes{5};
 inline constexpr nanoseconds orphan_grace = std::chrono::minutes{2};  ///< after the first table of configs, where its publisher sets no marker
 inline constexpr nanoseconds confine_retry = std::chrono::seconds{10};
@@ -104,6 +107,11 @@ private:
     void probe();
     void on_probed(Result<std::vector<Runtime>> found);
     void list_all();
+    void probe_at(Instant when);
+    /// An app waits for a runtime that is not there.
+    void runtime_is_missed();
+    /// The one that has its domain, as far as is known; else the one to give it to. Null: not usable now.
+    RuntimeSlot* runtime_of(const std::string& uuid, const Entry& entry) const;
     void list(RuntimeSlot& slot);
     void on_listed(RuntimeSlot& slot, Result<std::vector<DomainInfo>> listed);
     void adopt_orphan(RuntimeSlot& slot, const DomainInfo& info);
@@ -193,7 +201,10 @@ private:
     std::uint64_t calls_ = 0;
     std::set<RuntimeSlot*> rounds_;  ///< runtimes whose steady domains are being looked at together
     std::size_t lists_pending_ = 0;
-    std::uint64_t probes_ = 0;
+    bool list_again_ = false;
+    std::optional<TimerId> probe_timer_;
+    Instant probe_at_{};
+    nanoseconds probe_wait_ = probe_first;
     std::optional<TimerId> list_timer_;
     bool probed_ = false;
     bool listed_ = false;

@@ -19,6 +19,7 @@ void Agent::Impl::prepare(Entry& entry) {
     };
     entry.runtime = runtimes_.choose(runtime_mode(domain.config.VirtualizationMode));
     if (entry.runtime == nullptr) {
+        runtime_is_missed();
         refuse({.code = Code::unsupported,
                 .what = "no runtime of this node can run the app in its virtualization mode",
                 .hint = "evectl plugins shows what each runtime offers and why others were declined"},

@@ -61,11 +61,16 @@ void Agent::Impl::call(Entry& entry, Step step, nanoseconds limit,
     const std::string uuid = uuid_of(entry);
     RuntimeSlot* slot = entry.runtime;
     if (slot == nullptr) {
-        // No runtime ever had it, so nothing of it can be there.
+        // No runtime ever had it, so nothing of it can be there, unless its record says that one had: that one is not usable now.
+        Result<DomainInfo> answer = DomainInfo{.id = DomainId{uuid}, .presence = Presence::absent};
+        if (entry.evidence && !entry.domain.history.seen && entry.domain.status.State != types::SwState::HALTED) {
+            runtime_is_missed();
+            answer = Error{.code = Code::unavailable,
+                           .what = "the runtime that had it is not usable now",
+                           .hint = "evectl plugins shows why; it is asked again every half a minute"};
+        }
         entry.busy = true;
-        deps_.loop.post(later([this, uuid, step] {
-            finished(uuid, nullptr, step, DomainInfo{.id = DomainId{uuid}, .presence = Presence::absent});
-        }));
+        deps_.loop.post(later([this, uuid, step, answer = std::move(answer)] { finished(uuid, nullptr, step, answer); }));
         return;
     }
     const bool entered = slot->enter(later([this, uuid] {
@@ -177,7 +182,7 @@ void Agent::Impl::finished(const std::string& uuid, RuntimeSlot* slot, Step step
         } else {
             deps_.log.write(Level::warn, "domain.step_failed",
                             {{"domain", uuid}, {"step", to_string(step)}, {"code", to_string(result.error().code)}, {"error", result.error().what}});
-            if (step == Step::look) on_look_failed(domain, now());
+            if (step == Step::look) on_look_failed(domain, result.error(), now());
             else on_step_failed(domain, step, result.error(), policy(), now());
         }
         settle(uuid);

@@ -3,8 +3,9 @@
 namespace eve::domainmgr {
 
 void Agent::Impl::publish(Entry& entry) {
-    // An old record stands until the domain was seen: publishing less than it says would make others act on a guess.
-    if (entry.orphan || (entry.evidence && !entry.domain.history.seen)) return;
+    // An old record stands until the domain was seen: publishing less than it says would make others act on a guess. That nobody can tell is no guess.
+    const auto& history = entry.domain.history;
+    if (entry.orphan || (entry.evidence && !history.seen && !history.silence_told)) return;
     const std::string uuid = uuid_of(entry);
     if (entry.domain.status.Activated && !std::exchange(entry.marked, entry.domain.status.Activated))
         mark_active(entry.domain.config.UUIDandVersion.UUID);

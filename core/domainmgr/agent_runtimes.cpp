@@ -3,29 +3,67 @@
 namespace eve::domainmgr {
 
 void Agent::Impl::probe() {
-    ++probes_;
+    if (probe_timer_) deps_.loop.cancel(*std::exchange(probe_timer_, std::nullopt));
     submit("domainmgr/runtimes", step_limit, [&runtimes = deps_.runtimes](const LaneContext& lane) { return runtimes.probe(lane); },
            [this](Result<std::vector<Runtime>> found) { on_probed(std::move(found)); });
 }
 
+void Agent::Impl::probe_at(Instant when) {
+    if (probe_timer_) deps_.loop.cancel(*probe_timer_);
+    probe_at_ = when;
+    probe_timer_ = deps_.loop.at(when, later([this] {
+        probe_timer_.reset();
+        probe();
+    }));
+}
+
+void Agent::Impl::runtime_is_missed() {
+    const Instant when = deps_.loop.now() + probe_waited;
+    if (probe_timer_ && when < probe_at_) probe_at(when);  // without a timer it is being done
+}
+
 void Agent::Impl::on_probed(Result<std::vector<Runtime>> found) {
+    std::vector<std::string> added;
     if (!found) deps_.log.write(Level::error, "runtimes.probe_failed", {{"error", found.error().what}});
-    else runtimes_.update(*std::move(found));
+    else added = runtimes_.update(*std::move(found));
     for (const auto& slot : runtimes_.slots())
-        deps_.log.write(Level::info, "runtime.usable", {{"runtime", slot->id()}, {"reason", slot->runtime().probe.reason}});
-    if (runtimes_.empty()) {
-        constexpr std::uint64_t eager_probes = 12;
-        deps_.log.write(Level::warn, "runtimes.none", {{"probes", probes_}});
-        deps_.loop.after(probes_ < eager_probes ? probe_retry : 12 * probe_retry, later([this] { probe(); }));
-    }
-    probed_ = true;
+        if (std::find(added.begin(), added.end(), slot->id()) != added.end())
+            deps_.log.write(Level::info, "runtime.usable", {{"runtime", slot->id()}, {"reason", slot->runtime().probe.reason}});
+    if (runtimes_.empty()) deps_.log.write(Level::warn, "runtimes.none", {});
+    probe_at(deps_.loop.now() + std::exchange(probe_wait_, std::min(2 * probe_wait_, probe_last)));
     devices_.on_probed();
+    if (std::exchange(probed_, true) && added.empty()) return;
     (void)capabilities_->publish(global_key, runtimes_.capabilities());
     list_all();
+    std::vector<std::string> waiting;
+    for (const auto& [uuid, entry] : domains_)
+        if (entry.runtime == nullptr) waiting.push_back(uuid);
+    for (const auto& uuid : waiting) {
+        Entry* entry = find(uuid);
+        if (entry == nullptr) continue;
+        entry->runtime = runtime_of(uuid, *entry);
+        if (entry->runtime == nullptr) continue;
+        entry->domain.history.not_before.reset();
+        on_hint(entry->domain, now());
+        kick(uuid);
+    }
+}
+
+RuntimeSlot* Agent::Impl::runtime_of(const std::string& uuid, const Entry& entry) const {
+    if (const auto found = found_.find(uuid); found != found_.end()) return found->second;
+    const auto& domain = entry.domain;
+    if (entry.evidence && !domain.history.seen)
+        // Another that serves the mode would say that it knows no such domain.
+        if (const auto* notes = notes_->get(uuid); notes != nullptr && !notes->Runtime.empty()) return runtimes_.find(notes->Runtime);
+    return runtimes_.choose(runtime_mode(domain.desired.known ? domain.config.VirtualizationMode : domain.status.VirtualizationMode));
 }
 
 void Agent::Impl::list_all() {
-    if (lists_pending_ > 0) return;
+    if (lists_pending_ > 0) {
+        list_again_ = true;  // there may be a runtime that it has not asked
+        return;
+    }
+    list_again_ = false;
     lists_pending_ = runtimes_.slots().size();
     if (lists_pending_ == 0) {
         listed_ = true;
@@ -77,6 +115,7 @@ void Agent::Impl::on_listed(RuntimeSlot& slot, Result<std::vector<DomainInfo>> l
         list_all();
     }));
     gate_changed();
+    if (list_again_) list_all();
 }
 
 void Agent::Impl::adopt_orphan(RuntimeSlot& slot, const DomainInfo& info) {

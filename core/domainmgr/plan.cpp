@@ -299,7 +299,7 @@ void seen_wanted(Domain& domain, const DomainInfo& info, std::int64_t pid_before
         case DomainState::starting: seen_starting(domain, now); return;
         case DomainState::unknown:
             // Nobody can tell: of a domain that ran the last state may still hold.
-            note_silence(domain, info, now);
+            note_silence(domain, info.reason, now);
             if (!domain.status.Activated && history.started) seen_starting(domain, now);
             return;
         case DomainState::defined: domain.status.Activated = false; return;
@@ -416,7 +416,12 @@ void on_seen(Domain& domain, const DomainInfo& info, const Policy& policy, Now n
     status.DomainId = 0;
 }
 
-void on_look_failed(Domain& domain, Now now) { domain.history.look_at = now.instant + limits::look_retry; }
+void on_look_failed(Domain& domain, const Error& error, Now now) {
+    domain.history.look_at = now.instant + limits::look_retry;
+    if (!domain.desired.wanted() || !(domain.status.Activated || domain.history.started)) return;
+    note_silence(domain, error_text(error), now);
+    if (domain.history.silence_told) domain.status.PendingAdd = false;
+}
 
 void on_hint(Domain& domain, Now now) {
     domain.history.look = true;

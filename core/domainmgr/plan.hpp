@@ -130,7 +130,7 @@ void on_config_gone(Domain& domain, Now now);
 /// The domain was seen; `next_look` is when the regular poll is due.
 void on_seen(Domain& domain, const DomainInfo& info, const Policy& policy, Now now, Instant next_look);
 /// Nothing could be seen.
-void on_look_failed(Domain& domain, Now now);
+void on_look_failed(Domain& domain, const Error& error, Now now);
 /// An event says that something happened.
 void on_hint(Domain& domain, Now now);
 /// Inputs are ready; `cloud_init_path` is empty if there is no such disk.

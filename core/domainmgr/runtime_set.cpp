@@ -42,12 +42,14 @@ void RuntimeSlot::leave() {
     }
 }
 
-void RuntimeSet::update(std::vector<Runtime> found) {
+std::vector<std::string> RuntimeSet::update(std::vector<Runtime> found) {
+    std::vector<std::string> added;
     std::vector<std::unique_ptr<RuntimeSlot>> ordered;
     for (auto& runtime : found) {
         const auto known =
             std::find_if(slots_.begin(), slots_.end(), [&](const auto& slot) { return slot && slot->id() == runtime.description.id; });
         if (known == slots_.end()) {
+            added.push_back(runtime.description.id);
             ordered.push_back(std::make_unique<RuntimeSlot>(std::move(runtime)));
         } else {
             (*known)->update(std::move(runtime));
@@ -57,12 +59,18 @@ void RuntimeSet::update(std::vector<Runtime> found) {
     for (auto& slot : slots_)
         if (slot) ordered.push_back(std::move(slot));
     slots_ = std::move(ordered);
+    return added;
 }
 
 RuntimeSlot* RuntimeSet::choose(VirtualizationMode mode) const {
     for (const auto& slot : slots_)
         if (slot->serves(mode)) return slot.get();
     return nullptr;
+}
+
+RuntimeSlot* RuntimeSet::find(const std::string& id) const {
+    const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const auto& slot) { return slot->id() == id; });
+    return found == slots_.end() ? nullptr : found->get();
 }
 
 types::Capabilities RuntimeSet::capabilities() const {

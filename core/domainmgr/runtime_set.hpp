@@ -40,10 +40,12 @@ private:
 /// All runtimes, the preferred first. [loop]
 class RuntimeSet {
 public:
-    /// What a probe found. Known ones are updated, none is forgotten: its domains may still run.
-    void update(std::vector<Runtime> found);
+    /// What a probe found. Known ones are updated, none is forgotten: its domains may still run. The ids of those that were not known.
+    std::vector<std::string> update(std::vector<Runtime> found);
     /// The preferred one for the mode, or null.
     RuntimeSlot* choose(VirtualizationMode mode) const;
+    /// The one that calls itself `id`, or null.
+    RuntimeSlot* find(const std::string& id) const;
     bool empty() const { return slots_.empty(); }
     const std::vector<std::unique_ptr<RuntimeSlot>>& slots() const { return slots_; }
     /// What the node can do, all runtimes together.

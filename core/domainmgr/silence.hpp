@@ -11,8 +11,8 @@ inline constexpr std::chrono::seconds silence_told_after{10};  ///< a busy machi
 }  // namespace limits
 
 /// The domain, which should run, is there, and nobody could say how it is. Looked at again soon; an error once that lasts.
-void note_silence(Domain& domain, const DomainInfo& info, Now now);
-/// It answered, or is not meant to run any more: the error that said otherwise is gone.
+void note_silence(Domain& domain, const std::string& reason, Now now);
+/// It answered, or is not meant to run any more: the error that said otherwise is gone. Another that came meanwhile stays.
 void end_silence(Domain& domain);
 
 }  // namespace eve::domainmgr

@@ -119,11 +119,31 @@ void Registry::open() {
             continue;
         }
         consider(*entry);
-        const auto& status = entry->status;
-        const bool trouble = status.state != PluginState::used && status.state != PluginState::spare && status.state != PluginState::declined;
-        deps_.log.write(trouble ? Level::error : Level::info, "plugin.considered",
-                        {{"plugin", status.name}, {"state", to_string(status.state)}, {"reason", status.reason}, {"hint", status.hint}});
+        tell(entry->status);
     }
+}
+
+bool Registry::open_again() {
+    bool more = false;
+    for (auto& place : entries_) {
+        const PluginStatus before = place->status;
+        if (before.state != PluginState::declined && before.state != PluginState::broken) continue;
+        auto entry = std::make_unique<Entry>();
+        entry->status.name = before.name;
+        entry->status.file = before.file;
+        consider(*entry);
+        if (entry->status.state != before.state || entry->status.reason != before.reason) tell(entry->status);
+        more = more || entry->status.state == PluginState::used;
+        const std::lock_guard lock(mutex_);
+        place.swap(entry);
+    }
+    return more;
+}
+
+void Registry::tell(const PluginStatus& status) const {
+    const bool trouble = status.state != PluginState::used && status.state != PluginState::spare && status.state != PluginState::declined;
+    deps_.log.write(trouble ? Level::error : Level::info, "plugin.considered",
+                    {{"plugin", status.name}, {"state", to_string(status.state)}, {"reason", status.reason}, {"hint", status.hint}});
 }
 
 void Registry::consider(Entry& entry) {
@@ -225,6 +245,7 @@ Status Registry::use(Entry& entry) {
 }
 
 Hypervisor* Registry::for_mode(VirtualizationMode mode) const {
+    const std::lock_guard lock(mutex_);
     for (const auto& entry : entries_) {
         if (!entry->client) continue;
         const auto& modes = entry->status.modes;
@@ -234,6 +255,7 @@ Hypervisor* Registry::for_mode(VirtualizationMode mode) const {
 }
 
 std::vector<Registry::Used> Registry::used() const {
+    const std::lock_guard lock(mutex_);
     std::vector<Used> all;
     for (const auto& entry : entries_)
         if (entry->client)
@@ -249,12 +271,14 @@ std::vector<Registry::Used> Registry::used() const {
 }
 
 PciClient* Registry::pci() const {
+    const std::lock_guard lock(mutex_);
     for (const auto& entry : entries_)
         if (entry->pci) return entry->pci.get();
     return nullptr;
 }
 
 std::vector<BoardClient*> Registry::boards() const {
+    const std::lock_guard lock(mutex_);
     std::vector<BoardClient*> all;
     for (const auto& entry : entries_)
         if (entry->board) all.push_back(entry->board.get());
@@ -262,6 +286,7 @@ std::vector<BoardClient*> Registry::boards() const {
 }
 
 std::vector<PluginStatus> Registry::status() const {
+    const std::lock_guard lock(mutex_);
     std::vector<PluginStatus> all;
     for (const auto& entry : entries_) {
         all.push_back(entry->status);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -72,7 +73,7 @@ struct PluginStatus {
     std::string trouble;            ///< why it cannot be called right now, or empty
 };
 
-/// The plugins of a node. Made and opened once, before the agents; afterwards only asked.
+/// The plugins of a node. Made and opened once, before the agents; afterwards asked, and those that could not work are looked into again.
 class Registry {
 public:
     struct Deps {
@@ -87,6 +88,9 @@ public:
 
     /// Looks into every file that the order names and opens those that are to be used. Blocks, for as long as plugins probe. Once.
     void open();
+    /// Looks again into those that declined or are broken, since what they need may have come: a containerd that starts after the node, a
+    /// module that was loaded. True: one of them is used now. Nothing changes for those in use. Blocks like open(). [one thread at a time, after open()]
+    bool open_again();
 
     /// The runtime for apps of that mode, or null: then status() says why. Lives as long as the registry. [any-thread, after open()]
     Hypervisor* for_mode(VirtualizationMode mode) const;
@@ -114,9 +118,11 @@ private:
     std::vector<std::string> wanted() const;
     void consider(Entry& entry);
     Status use(Entry& entry);
+    void tell(const PluginStatus& status) const;
 
     RegistryOptions options_;
     Deps deps_;
+    mutable std::mutex mutex_;  ///< guards entries_: open_again() puts another in the place of one that nobody was given
     std::vector<std::unique_ptr<Entry>> entries_;
 };
 

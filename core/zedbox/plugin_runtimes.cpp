@@ -54,8 +54,14 @@ PluginRuntimes::PluginRuntimes(Process& process)
 
 Result<std::vector<domainmgr::Runtime>> PluginRuntimes::probe(const LaneContext&) {
     {
-        const std::lock_guard lock(opening_);
-        if (!std::exchange(open_, true)) registry_.open();
+        const std::lock_guard probing(probing_);
+        if (open_) {
+            registry_.open_again();
+        } else {
+            const std::lock_guard opening(opening_);
+            registry_.open();
+            open_ = true;
+        }
     }
     write_status();
     std::vector<domainmgr::Runtime> found;

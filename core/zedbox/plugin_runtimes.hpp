@@ -1,6 +1,7 @@
 #pragma once
 // The plugins of a node as domainmgr sees them: the registry, opened in domainmgr's first probe, and a file for evectl plugins.
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -39,8 +40,9 @@ private:
     Log& log_;
     std::shared_ptr<Sink> sink_ = std::make_shared<Sink>();  // shared with the registry's callbacks
     plugin::Registry registry_;
-    std::mutex opening_;
-    bool open_ = false;
+    std::mutex probing_;
+    std::mutex opening_;  ///< who asks for plugins while they are opened the first time waits; looking again into some holds up nobody
+    std::atomic<bool> open_ = false;
 };
 
 }  // namespace eve::zedbox

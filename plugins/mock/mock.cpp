@@ -5,7 +5,7 @@
 // "domain":"<id>","skip":0,"times":1,"action":"...","code":"unavailable","what":"...","delay_ms":0}]}. times 0: always. A domain's label
 // "mock.create":"fail" does the same for its own calls. Actions: fail, delay, slow (until cancelled), hang (for ever), crash, exit,
 // throw, lose_reply (done, then unavailable), lie (success without effect), late (after `delay_ms`, whatever the limit), rubbish, huge (over the
-// limit), gigabyte, twice (two answers).
+// limit), gigabyte, twice (two answers). A file "probe" in its state directory says another verdict than the configuration.
 // Content is kept in state/content; its methods are "content.write" and so on. "farewell":true: a thread of its own calls the host while the plugin is closed.
 
 #include <openssl/evp.h>
@@ -139,8 +139,10 @@ public:
     Result<eve::ProbeReport> probe(const eve::CallContext& call) override {
         return attempt<eve::ProbeReport>("probe", {}, nullptr, call, [&]() -> Result<eve::ProbeReport> {
             eve::ProbeReport report{.reason = "its configuration says so"};
-            if (config_.probe == "supported") report.verdict = eve::ProbeVerdict::supported;
-            else if (config_.probe == "declined") report.verdict = eve::ProbeVerdict::declined;
+            const auto changed = eve::sdk::detail::read_small_file(host_.config().state_dir.fd, "probe");
+            const std::string& verdict = changed ? *changed : config_.probe;
+            if (verdict == "supported") report.verdict = eve::ProbeVerdict::supported;
+            else if (verdict == "declined") report.verdict = eve::ProbeVerdict::declined;
             else report.verdict = eve::ProbeVerdict::broken;
             return report;
         });

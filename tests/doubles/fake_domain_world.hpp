@@ -69,14 +69,17 @@ public:
     std::shared_ptr<Usb> usb;
     std::shared_ptr<Cpus> cpus;
     bool available = true;
+    std::vector<domainmgr::Runtime> others;  ///< beside it, less preferred
     unsigned probes = 0;
 
     Result<std::vector<domainmgr::Runtime>> probe(const LaneContext&) override {
         ++probes;
-        if (!available) return std::vector<domainmgr::Runtime>{};
+        auto found = others;
+        if (!available) return found;
         auto description = hypervisor->description;
         if (description.id.empty()) description.id = "org.lfedge.eve.fake";
-        return std::vector<domainmgr::Runtime>{{.hypervisor = hypervisor, .description = description, .probe = hypervisor->report, .usb = usb, .cpus = cpus}};
+        found.insert(found.begin(), {.hypervisor = hypervisor, .description = description, .probe = hypervisor->report, .usb = usb, .cpus = cpus});
+        return found;
     }
     void on_event(std::function<void(const DomainEvent&)> sink) override { sink_ = std::move(sink); }
     std::shared_ptr<Pci> pci;  ///< null: nobody assigns devices

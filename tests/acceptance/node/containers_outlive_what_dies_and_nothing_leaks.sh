@@ -33,7 +33,13 @@ push demo '{"Entrypoint":["/bin/sh","-c"],"Cmd":["trap \"exit 0\" TERM; echo rea
 push hungry '{"Entrypoint":["/bin/sh","-c"],"Cmd":["echo eating; exec tail -c 200000000 /dev/zero"]}'
 push huge '{"Entrypoint":["/bin/true"]}' 220
 ca=$(base64 -w0 "$registry/ca.pem")
+# containerd is away when the node looks for runtimes.
+kill -KILL "$(cat "$containerd/pid")"
+lab_until 10 "the end of containerd" lab_gone "$(cat "$containerd/pid")"
 lab_node_up --plugin-config "containerd=$LAB_ROOT.containerd.json"
+plugin_is() { lab_ctl plugins --json | jq -e --arg state "$1" '.[] | select(.name == "containerd").state == $state' >/dev/null; }
+not_usable() { plugin_is broken || plugin_is declined; }
+check "a containerd that is away is told" lab_until 30 "the plugin's state" not_usable
 export ca
 # The check of space beforehand is off: the disk itself shall be full.
 config() { bench_config "(\$ENV.ca) as \$ca | .configItems += [{key: \"storage.apps.ignore.disk.check\", value: \"true\"}]
@@ -46,6 +52,8 @@ config "$web"
 shows() { lab_ctl app show "$1" | grep -qiE -- "$2"; }
 check "a registry that is away is waited for, and that is told" lab_until 30 "the reason" shows web 'registry'
 bench_registry start
+"$EVE_SOURCE/scripts/containerd" start "$containerd"
+check "a containerd that comes later is used" lab_until 60 "the plugin in use" plugin_is used
 check "when it is back the app comes up" lab_ctl wait web RUNNING --timeout 120
 pid=$(app_field web .pid)
 # The node has looked at the container: its state alone may be what an earlier life said.

@@ -22,6 +22,7 @@ namespace eve {
 namespace {
 
 using namespace std::chrono_literals;
+using std::chrono::nanoseconds;
 using types::SwState;
 
 constexpr unsigned apps = 4;
@@ -33,6 +34,10 @@ class Simulation {
 public:
     explicit Simulation(std::uint64_t seed) : prng_(seed), lanes_(loop_, Prng{seed ^ 0x1a}, {.work_max = 3s, .completion_max = 3s}) {
         auto& hypervisor = *runtimes_.hypervisor;
+        const auto container = std::make_shared<testing::FakeHypervisor>();
+        container->description.id = "org.lfedge.eve.container";
+        container->description.modes = {VirtualizationMode::container};
+        runtimes_.others = {{.hypervisor = container, .description = container->description, .probe = container->report, .usb = {}, .cpus = {}}};
         hypervisor.before = [this](std::string_view method, const DomainId& id) { return before_call(method, id); };
         hypervisor.description.limits.calls_in_flight_max = static_cast<std::uint32_t>(prng_.between(1, 3));
         host_.before = [this](std::string_view) -> Status {
@@ -54,6 +59,7 @@ public:
     }
     void heal() {
         chaos_ = false;
+        runtimes_.available = true;
         runtimes_.hypervisor->guests_obey = true;
         for (const auto& [uuid, domain] : runtimes_.hypervisor->domains())
             if (domain.asked_to_stop) ended_by_world_.insert(uuid.value);
@@ -72,13 +78,19 @@ public:
         while (problems_.empty() && loop_.now() < quiet) step();
         if (problems_.empty() && (!converged() || runtimes_.hypervisor->next_pid != made)) problem("did not stay as it was: " + why_not());
     }
-    /// A node that works is killed and started: nobody notices.
+    /// A node that works is killed and started: no guest notices, also when its runtime can be used only minutes later.
     void restart() {
         const auto made = runtimes_.hypervisor->next_pid;
         kill_agent();
+        runtimes_.available = prng_.chance(50);
         start_agent();
-        const auto until = loop_.now() + 5min;
-        while (problems_.empty() && loop_.now() < until) step();
+        const auto run_for = [&](nanoseconds time) {
+            const auto until = loop_.now() + time;
+            while (problems_.empty() && loop_.now() < until) step();
+        };
+        if (!runtimes_.available) run_for(std::chrono::seconds(prng_.between(1, 300)));
+        runtimes_.available = true;
+        run_for(12min);
         if (problems_.empty() && (!converged() || runtimes_.hypervisor->next_pid != made)) problem("a restart was noticed: " + why_not());
     }
     std::uint64_t steps() const { return loop_.steps(); }
@@ -181,6 +193,7 @@ private:
                 break;
             case 7:
             case 8:
+                runtimes_.available = prng_.chance(70);
                 if (!agent_) start_agent();
                 break;
             case 9: hypervisor.guests_obey = prng_.chance(50); break;

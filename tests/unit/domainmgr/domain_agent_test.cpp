@@ -32,6 +32,12 @@ protected:
         const auto& all = runtimes.hypervisor->calls();
         return static_cast<std::size_t>(std::count(all.begin(), all.end(), call));
     }
+    domainmgr::Runtime container_runtime() {
+        auto other = std::make_shared<testing::FakeHypervisor>();
+        other->description.id = "org.lfedge.eve.container";
+        other->description.modes = {VirtualizationMode::container};
+        return {.hypervisor = other, .description = other->description, .probe = other->report, .usb = {}, .cpus = {}};
+    }
     void run_app(unsigned n) {
         ASSERT_TRUE(node.configs->publish(app_uuid(n), domain_config(n, host)));
         ASSERT_TRUE(until(n, SwState::RUNNING)) << status(n).Error;
@@ -549,6 +555,64 @@ TEST_F(DomainAgentTest, NothingIsDoneWhileNobodyCanTellWhatIsThere) {
     EXPECT_EQ(status(1).State, SwState::RUNNING);
     EXPECT_EQ(status(1).DomainId, 1000);
     for (const auto& call : hypervisor().calls()) EXPECT_FALSE(call.starts_with("destroy") || call.starts_with("stop")) << call;
+}
+
+TEST_F(DomainAgentTest, ThatNobodyCanTellIsSaidAndTakenBack) {
+    start_node();
+    run_app(1);
+    bool silent = true;
+    hypervisor().before = [&](std::string_view method, const DomainId&) -> Status {
+        if (silent && method == "inspect") return Error{.code = Code::unavailable, .what = "its plugin is being started again"};
+        return {};
+    };
+    loop.run_for(2min);
+    EXPECT_THAT(status(1).Error, HasSubstr("does not answer: its plugin is being started again"));
+    silent = false;
+    loop.run_for(1min);
+    EXPECT_EQ(status(1).Error, "");
+    EXPECT_EQ(status(1).State, SwState::RUNNING);
+}
+
+TEST_F(DomainAgentTest, ARuntimeThatWorksOnlyLaterIsUsedBesideTheOthers) {
+    runtimes.available = false;
+    runtimes.others = {container_runtime()};
+    start_node();
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), domain_config(1, host)));
+    loop.run_for(10min);
+    EXPECT_THAT(status(1).Error, HasSubstr("no runtime of this node"));
+    runtimes.available = true;
+    EXPECT_TRUE(until(1, SwState::RUNNING, 40s)) << "an app waits: it is asked for every half a minute";
+    const unsigned asked = runtimes.probes;
+    loop.run_for(10min);
+    EXPECT_LE(runtimes.probes - asked, 3U) << "nobody waits any more";
+}
+
+TEST_F(DomainAgentTest, AnAppWhoseRuntimeIsAwayWhenTheNodeStartsAgainIsNotTakenForGone) {
+    start_node();
+    run_app(1);
+    run_app(2);
+    kill_agent();
+    const auto before = status(1);
+    runtimes.available = false;
+    // It would say that it knows neither.
+    auto container = container_runtime();
+    container.description.modes.push_back(VirtualizationMode::hvm);
+    runtimes.others = {container};
+    start_agent();
+    loop.run_for(2min);
+    EXPECT_EQ(status(1).State, SwState::RUNNING);
+    EXPECT_EQ(status(1).DomainId, before.DomainId);
+    EXPECT_THAT(status(1).Error, HasSubstr("the runtime that had it is not usable now"));
+    ASSERT_TRUE(node.configs->unpublish(app_uuid(2)));
+    loop.run_for(2min);
+    EXPECT_NE(statuses->get(app_uuid(2)), nullptr) << "its volumes and its network would go while its guest runs";
+    runtimes.available = true;
+    hypervisor().forget_calls();
+    loop.run_for(2min);
+    EXPECT_EQ(status(1), before);
+    EXPECT_EQ(calls("create " + app_uuid(1)), 0U);
+    EXPECT_EQ(statuses->get(app_uuid(2)), nullptr);
+    EXPECT_EQ(hypervisor().find(DomainId{app_uuid(2)}), nullptr);
 }
 
 TEST_F(DomainAgentTest, AVolumeOfTheWrongFormatIsNotGivenToAGuestAndTriedAgain) {

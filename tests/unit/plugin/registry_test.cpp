@@ -33,6 +33,11 @@ protected:
         std::filesystem::copy_file(from, to);
         ::chmod(to.c_str(), 0755);
     }
+    /// What the mock called `name` answers when it is asked whether it works here.
+    void says(const std::string& name, const std::string& verdict) {
+        std::filesystem::create_directories(options_.state_dir + "/" + name);
+        std::ofstream(options_.state_dir + "/" + name + "/probe", std::ios::trunc) << verdict;
+    }
     Registry& open() {
         registry_ = std::make_unique<Registry>(options_, Registry::Deps{.log = log_, .on_event = {}, .on_change = {}});
         registry_->open();
@@ -97,6 +102,43 @@ TEST_F(RegistryTest, BrokenAndBadOnesAreKeptWithTheirReasons) {
     EXPECT_EQ(status_of("crashing").state, PluginState::quarantined);
     EXPECT_TRUE(log_.has("plugin.not_installed"));
     EXPECT_THAT(to_json(registry_->status()), HasSubstr(R"("state":"quarantined")"));
+}
+
+TEST_F(RegistryTest, WhatCouldNotWorkIsLookedIntoAgainWhenAsked) {
+    install("later");
+    install("crashing", std::string(BAD_PLUGINS) + "/crashes_when_loaded.so");
+    options_.order = {"later", "crashing"};
+    says("later", "broken");
+    auto& registry = open();
+    EXPECT_EQ(registry.for_mode(VirtualizationMode::hvm), nullptr);
+    EXPECT_FALSE(registry.open_again());
+    EXPECT_EQ(status_of("later").state, PluginState::broken);
+    says("later", "declined");
+    EXPECT_FALSE(registry.open_again());
+    EXPECT_EQ(status_of("later").state, PluginState::declined);
+    says("later", "supported");
+    EXPECT_TRUE(registry.open_again());
+    EXPECT_EQ(status_of("later").state, PluginState::used) << status_of("later").reason;
+    auto* later = registry.for_mode(VirtualizationMode::hvm);
+    ASSERT_NE(later, nullptr);
+    EXPECT_TRUE(later->list(call_));
+    EXPECT_EQ(status_of("crashing").state, PluginState::quarantined) << "not asked again";
+    EXPECT_FALSE(registry.open_again());
+    EXPECT_EQ(registry.for_mode(VirtualizationMode::hvm), later);
+}
+
+TEST_F(RegistryTest, OneThatCouldWorkLaterDoesNotPushOutWhoIsInUse) {
+    install("later");
+    install("works");
+    options_.order = {"later", "works"};
+    says("later", "broken");
+    auto& registry = open();
+    auto* works = registry.for_mode(VirtualizationMode::hvm);
+    ASSERT_NE(works, nullptr);
+    says("later", "supported");
+    EXPECT_FALSE(registry.open_again());
+    EXPECT_EQ(status_of("later").state, PluginState::spare);
+    EXPECT_EQ(registry.for_mode(VirtualizationMode::hvm), works);
 }
 
 TEST_F(RegistryTest, WithoutAnOrderMockIsNotUsed) {
