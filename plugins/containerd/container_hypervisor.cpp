@@ -194,6 +194,7 @@ Status ContainerHypervisor::try_container(const Limit& limit) {
 
 void ContainerHypervisor::remove_trial(const std::string& id) {
     const Limit limit(clear_max, -1);
+    [[maybe_unused]] const auto ended = end_task({id}, limit);
     [[maybe_unused]] const auto task = deps_.containerd->delete_task(id, limit);
     [[maybe_unused]] const auto container = deps_.containerd->delete_container(id, limit);
     cgroups_.remove(settings_.cgroup_parent + "/" + id);  // the runtime's, if it was killed with its shim
@@ -493,7 +494,8 @@ Result<DomainInfo> ContainerHypervisor::stop(const CallContext& call, const Doma
     return look(id, limit.within(look_max));
 }
 
-/// No process is left in the container; its task stays.
+/// No process is left in the container; its task stays. Also one that was never started: containerd, asked to delete it with its process there, waits
+/// two seconds for that one's output to end.
 Status ContainerHypervisor::end_task(const DomainId& id, const Limit& limit) {
     auto task = deps_.containerd->task(id.value, limit);
     if (task && task->state != TaskState::stopped) {
@@ -514,13 +516,9 @@ Status ContainerHypervisor::clear(const DomainId& id, const Limit& limit) {
     const bool interfaces = found->record && has_interfaces(found->record->spec.adapters);
     if (interfaces && found->task && found->task->state != TaskState::stopped) deps_.interfaces->hold(id, found->task->pid);
     if (found->task) {
-        if (found->task->state != TaskState::created)
-            if (auto ended = end_task(id, limit); !ended) return ended;
+        auto ended = end_task(id, limit);
+        if (!ended && found->task->state != TaskState::created) return ended;
         auto removed = deps_.containerd->delete_task(id.value, limit);
-        if (!removed && removed.error().code == Code::failed_precondition) {  // a created one may have to be killed first
-            [[maybe_unused]] const auto ended = end_task(id, limit);
-            removed = deps_.containerd->delete_task(id.value, limit);
-        }
         if (!removed && removed.error().code != Code::not_found) return removed;
     }
     if (found->container) {

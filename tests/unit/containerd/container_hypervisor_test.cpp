@@ -33,6 +33,7 @@ struct World {
     std::map<std::string, std::vector<Vif>> networks;
     std::string refuses_network;
     std::size_t without_address = 0;
+    unsigned long_deletes = 0;  ///< of tasks that were neither started nor killed: containerd waits two seconds for their output to end
 };
 
 class FakeContainerd final : public ContainerdApi {
@@ -101,6 +102,7 @@ public:
     Status delete_task(const std::string& id, const Limit&) override {
         if (world_.down) return gone();
         world_.calls.push_back("delete task");
+        if (const auto found = world_.tasks.find(id); found != world_.tasks.end() && found->second.state == TaskState::created) ++world_.long_deletes;
         return world_.tasks.erase(id) == 1 ? Status{} : Status(Error{.code = Code::not_found, .what = "none"});
     }
     Status create_process(const ExtraProcess&, const ExtraProcessPlan&, const Limit&) override { return gone(); }
@@ -366,6 +368,16 @@ TEST_F(ContainerPlugin, WithoutASocketThisMachineIsNotForIt) {
     const auto report = plugin_->probe(call_);
     EXPECT_EQ(report->verdict, ProbeVerdict::broken);
     EXPECT_THAT(report->reason, HasSubstr("cgroups"));
+    EXPECT_FALSE(left());
+}
+
+TEST_F(ContainerPlugin, WhatWasNeverStartedIsKilledBeforeItIsDeleted) {
+    std::ofstream(base_ + "/socket") << "";
+    EXPECT_EQ(plugin_->probe(call_)->verdict, ProbeVerdict::supported);
+    EXPECT_EQ(world_.long_deletes, 0U) << "of the trial";
+    must(plugin_->create(call_, spec_));
+    must(plugin_->destroy(call_, spec_.id, DestroyMode::keep_state));
+    EXPECT_EQ(world_.long_deletes, 0U) << "of an app";
     EXPECT_FALSE(left());
 }
 
