@@ -142,7 +142,8 @@ Status fill(const VolumeFilesOptions& options, const volumemgr::VolumeOrder& ord
         done += layer.size;
         progress(static_cast<unsigned>(100 * static_cast<double>(done) / static_cast<double>(all)));
     }
-    if (auto written = write_durably(temporary + "/" + container_config, *config_text, {.mode = 0644}); !written) return written;
+    // The one sync of the file system below is all that this and the layers need: until then nothing is at the volume's own place.
+    if (auto written = write_durably(temporary + "/" + container_config, *config_text, {.reach = Reach::memory, .mode = 0644}); !written) return written;
     if (syncfs(root.get()) != 0) return os_error("keep " + temporary);  // far cheaper than each file for itself
     return {};
 }

@@ -13,6 +13,7 @@ constexpr Lanes::Options scanning{.time_limit = std::chrono::minutes{10}};
 constexpr std::chrono::seconds prepare_retry{30};
 constexpr std::chrono::seconds slow_look{600};
 constexpr std::chrono::seconds shortage_interval{10};  ///< between looks at the disk while somebody waits for space
+constexpr std::chrono::seconds settling{1};  ///< from a change to the look at the disk: the others that come with it are seen by the same look
 constexpr unsigned gc_share = 10;  ///< garbage is looked for this often within timer.gc.vdisk
 
 /// What the first look at the disk found.
@@ -222,21 +223,28 @@ void Agent::Impl::publish_all() {
 void Agent::Impl::refresh_space() {
     if (scanning_space) return;
     scanning_space = true;
+    space_changed = false;
     deps.lanes.submit(
         "volumemgr/space", [&files = deps.files](const LaneContext& context) { return files.space(context); },
         guarded([this](Result<DiskSpace> seen) {
             scanning_space = short_of_space = false;
             if (seen) space = *seen;
             else deps.log.write(Level::warn, "volumemgr.space_unknown", {{"error", seen.error().what}});
-            rearm(space_timer, settings.seconds("timer.metric.diskscan.interval"), [this] { refresh_space(); });
+            rearm(space_timer, space_changed ? settling : settings.seconds("timer.metric.diskscan.interval"), [this] { refresh_space(); });
             changed();
         }),
         scanning);
 }
 
+/// Something was made or removed. The whole disk is not walked for each of a hundred volumes, nor while their apps start.
+void Agent::Impl::refresh_space_soon() {
+    if (std::exchange(space_changed, true) || scanning_space) return;
+    rearm(space_timer, settling, [this] { refresh_space(); });
+}
+
 /// Somebody waits for space, which may be made by other hands: the disk is looked at more often than its figures are wanted.
 void Agent::Impl::look_for_space() {
-    if (std::exchange(short_of_space, true) || scanning_space) return;
+    if (std::exchange(short_of_space, true) || scanning_space || space_changed) return;
     rearm(space_timer, std::min(shortage_interval, settings.seconds("timer.metric.diskscan.interval")), [this] { refresh_space(); });
 }
 

@@ -69,6 +69,7 @@ struct Agent::Impl : WhileAlive<Agent::Impl> {
     void reconcile();
     void publish_all();
     void refresh_space();
+    void refresh_space_soon();
     void collect_garbage();
     void on_agent_status(const types::ZedAgentStatus& now);
     void check_deferred();
@@ -152,7 +153,7 @@ struct Agent::Impl : WhileAlive<Agent::Impl> {
     types::ConfigItems settings;
     bool vault_ready = false, have_settings = false, preparing = false, prepared = false, begun = false, scheduled = false;
     bool volumes_seen = false;  ///< the first marker of VolumeConfig came
-    bool gc_running = false, gc_done_once = false, content_collected = false, scanning_space = false, short_of_space = false;
+    bool gc_running = false, gc_done_once = false, content_collected = false, scanning_space = false, space_changed = false, short_of_space = false;
     std::optional<DiskSpace> space;
     std::optional<TimerId> space_timer, deferred_timer;
 

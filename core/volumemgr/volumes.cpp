@@ -328,7 +328,7 @@ void Agent::Impl::on_created(const std::string& key, Result<VolumeFacts> created
         status.CurrentSize = static_cast<std::int64_t>(created->disk_bytes);
         (void)pending->unpublish(key);
         deps.log.write(Level::info, "volumemgr.volume_created", {{"volume", key}, {"path", status.FileLocation}});
-        refresh_space();
+        refresh_space_soon();
         return;
     }
     const Error& error = created.error();
@@ -487,7 +487,7 @@ void Agent::Impl::more_space() {
         if (volume.retry.code == Code::resource_exhausted && volume.status.RefCount > 0) volume.retry.waiting = false;
     for (auto& [key, tree] : trees)
         if (tree.retry.code == Code::resource_exhausted) tree.retry.waiting = false;
-    refresh_space();
+    refresh_space_soon();
     changed();
 }
 

@@ -20,6 +20,7 @@
 
 #include "core/loop/unique_fd.hpp"
 #include "storage/hash.hpp"
+#include "storage/unpack/gzip.hpp"
 
 namespace eve::storage::unpack {
 namespace {
@@ -27,6 +28,7 @@ namespace {
 constexpr std::string_view whiteout = ".wh.", opaque = ".wh..wh..opq", reserved = ".wh..wh.";
 constexpr mode_t permission_bits = 07777, missing_directory_mode = 0755;
 constexpr std::size_t block_bytes = std::size_t{256} << 10;
+constexpr std::array<unsigned char, 2> gzip_magic{0x1f, 0x8b};
 
 Error hostile(std::string what) { return Error{.code = Code::invalid_argument, .what = std::move(what)}; }
 
@@ -64,30 +66,41 @@ public:
         packed_bytes_ = static_cast<std::uint64_t>(facts.st_size);
         if (lseek(fd_, 0, SEEK_SET) != 0) return os_failure("read the layer");
         if (packing_ == types::OciPacking::none) return {};
-        reader_.reset(archive_read_new());
-        if (!reader_) return Error{.code = Code::resource_exhausted, .what = "no memory for the layer"};
-        archive* a = reader_.get();
+        if (packing_ == types::OciPacking::gzip) {
+            std::array<unsigned char, 2> start{};
+            if (pread(fd_, start.data(), start.size(), 0) != static_cast<ssize_t>(start.size()) || start != gzip_magic)
+                return hostile("the layer is announced as packed by gzip and is not");
+            gzip_ = std::make_unique<GzipReader>(fd_);
+            return {};
+        }
+        zstd_.reset(archive_read_new());
+        if (!zstd_) return Error{.code = Code::resource_exhausted, .what = "no memory for the layer"};
+        archive* a = zstd_.get();
         archive_read_support_format_raw(a);
         archive_read_support_format_empty(a);
-        const bool gzip = packing_ == types::OciPacking::gzip;
-        if ((gzip ? archive_read_support_filter_gzip(a) : archive_read_support_filter_zstd(a)) != ARCHIVE_OK)
-            return Error{.code = Code::unsupported, .what = std::string("layers packed by ") + (gzip ? "gzip" : "zstd") + " cannot be read here"};
+        if (archive_read_support_filter_zstd(a) != ARCHIVE_OK)
+            return Error{.code = Code::unsupported, .what = "layers packed by zstd cannot be read here"};
         archive_entry* entry = nullptr;
         if (archive_read_open_fd(a, fd_, block_bytes) != ARCHIVE_OK || archive_read_next_header(a, &entry) != ARCHIVE_OK)
             return hostile("the layer cannot be unpacked: " + message_of(a));
         // One packing, and the one that was announced: neither another nor one within the other.
-        const int wanted = gzip ? ARCHIVE_FILTER_GZIP : ARCHIVE_FILTER_ZSTD;
-        if (archive_filter_count(a) != 2 || archive_filter_code(a, 0) != wanted)
-            return hostile(std::string("the layer is announced as packed by ") + (gzip ? "gzip" : "zstd") + " and is not");
+        if (archive_filter_count(a) != 2 || archive_filter_code(a, 0) != ARCHIVE_FILTER_ZSTD)
+            return hostile("the layer is announced as packed by zstd and is not");
         return {};
     }
 
     /// The next bytes; 0 at the end, -1 with `failure()` set.
     la_ssize_t next(const void** bytes) {
         la_ssize_t size = 0;
-        do size = reader_ ? archive_read_data(reader_.get(), block_.data(), block_.size()) : read(fd_, block_.data(), block_.size());
-        while (size == ARCHIVE_RETRY || (!reader_ && size < 0 && errno == EINTR));
-        if (size < 0) return fail(reader_ ? hostile("the layer cannot be unpacked: " + message_of(reader_.get())) : os_failure("read the layer"));
+        if (gzip_) {
+            auto got = gzip_->read(block_.data(), block_.size());
+            if (!got) return fail(std::move(got).error());
+            size = static_cast<la_ssize_t>(*got);
+        } else {
+            do size = zstd_ ? archive_read_data(zstd_.get(), block_.data(), block_.size()) : read(fd_, block_.data(), block_.size());
+            while (size == ARCHIVE_RETRY || (!zstd_ && size < 0 && errno == EINTR));
+            if (size < 0) return fail(zstd_ ? hostile("the layer cannot be unpacked: " + message_of(zstd_.get())) : os_failure("read the layer"));
+        }
         hash_.update(block_.data(), static_cast<std::size_t>(size));
         bytes_ += static_cast<std::uint64_t>(size);
         // The headers of a tar file count too: entries may be small and many.
@@ -124,7 +137,8 @@ private:
     types::OciPacking packing_;
     std::uint64_t bytes_max_;
     std::uint64_t packed_bytes_ = 0, bytes_ = 0;
-    ArchiveReader reader_;
+    ArchiveReader zstd_;
+    std::unique_ptr<GzipReader> gzip_;
     Sha256 hash_;
     std::vector<char> block_ = std::vector<char>(block_bytes);
     std::optional<Error> failure_;

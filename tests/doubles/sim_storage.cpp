@@ -217,6 +217,7 @@ Status SimStorage::destroy(const std::string& path) {
 }
 
 Result<volumemgr::DiskSpace> SimStorage::space(const LaneContext&) {
+    ++looks_at_the_disk;
     volumemgr::DiskSpace space{.total_bytes = total_bytes};
     for (const auto& [path, file] : volumes) space.app_bytes += file.content.size();
     space.used_bytes = space.app_bytes;

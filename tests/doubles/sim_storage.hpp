@@ -72,6 +72,7 @@ public:
     std::map<std::string, VolumeFile> volumes;  ///< by path
     std::set<std::string> half_made;            ///< paths a crash left
     std::uint64_t total_bytes = std::uint64_t{100} << 30;
+    unsigned looks_at_the_disk = 0;
     std::size_t transfers = 0, resolves = 0, creates = 0, destroys = 0;
     std::string fail_creates;  ///< while not empty, creation fails with this text
     Code fail_code = Code::unavailable;

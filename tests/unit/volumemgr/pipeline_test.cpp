@@ -311,6 +311,23 @@ TEST_F(Pipeline, AVolumeWaitsForSpaceAndGoesOnByItselfWhenAnotherIsDeleted) {
     EXPECT_EQ(volume(2).Error, "");
 }
 
+TEST_F(Pipeline, TheDiskIsNotWalkedForEachOfManyVolumesNorWhileTheirAppsStart) {
+    storage.total_bytes = std::uint64_t{10} << 30;
+    boot();
+    apply();
+    const auto before = storage.looks_at_the_disk;
+    for (unsigned number = 1; number <= 50; ++number) {
+        wish_volume(wish, number, 0).MaxVolSize = std::uint64_t{1} << 20;
+        wish_ref(wish, number, number, false);
+        apply();
+        pass(50ms);
+        EXPECT_EQ(volume(number).State, SwState::CREATED_VOLUME);
+    }
+    pass(2s);
+    EXPECT_GT(storage.looks_at_the_disk, before);
+    EXPECT_LE(storage.looks_at_the_disk, before + 5);
+}
+
 TEST_F(Pipeline, SpaceMadeByOtherHandsIsNoticedSoon) {
     storage.total_bytes = std::uint64_t{6} << 30;
     wish_volume(wish, 1, 0).MaxVolSize = std::uint64_t{8} << 30;
