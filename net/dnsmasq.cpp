@@ -111,6 +111,10 @@ std::vector<zedrouter::SeenLease> parse_leases(const std::string& text) {
     return leases;
 }
 
+DnsmasqSet::DnsmasqSet(std::string directory) : directory_(std::move(directory)) {
+    if (const auto own = storage::DurableDirectory::open(directory_)) own->remove_temporaries();
+}
+
 std::map<std::string, std::vector<zedrouter::SeenLease>> DnsmasqSet::leases() const {
     std::map<std::string, std::vector<zedrouter::SeenLease>> all;
     std::error_code error;

@@ -18,7 +18,8 @@ std::vector<zedrouter::SeenLease> parse_leases(const std::string& text);
 /// Starts, tells and stops. Files are under `directory` (ROOT/run/zedrouter), named as EVE names them. [lane]
 class DnsmasqSet {
 public:
-    explicit DnsmasqSet(std::string directory) : directory_(std::move(directory)) {}
+    /// What an earlier life did not finish writing there is removed.
+    explicit DnsmasqSet(std::string directory);
 
     /// No other servers run than the given, and no files of others are left.
     std::vector<zedrouter::ItemFailure> stop_others(const std::vector<zedrouter::DhcpServerPlan>& desired);

@@ -50,7 +50,9 @@ bool is_container_image(const std::string& media_type) {
 
 class Store final : public volumemgr::ContentStore {
 public:
-    Store(std::string directory, ContentKeepers keepers) : directory_(std::move(directory)), kept_(directory_, std::move(keepers)) {}
+    Store(std::string directory, ContentKeepers keepers) : directory_(std::move(directory)), kept_(directory_, std::move(keepers)) {
+        if (const auto own = DurableDirectory::open(directory_)) own->remove_temporaries();  // of writes that an earlier life did not finish
+    }
 
     Result<std::vector<volumemgr::StoredImage>> images() override {
         auto index = read_index();

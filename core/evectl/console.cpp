@@ -7,12 +7,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <limits>
+#include <string>
 #include <vector>
 
 #include "core/evectl/terminal.hpp"
@@ -103,6 +106,22 @@ Status attach_console(const std::string& socket_path) {
     return {};
 }
 
+namespace {
+
+/// The last `bytes` of a file that may be missing. False: the sink has enough.
+bool read_end(const std::string& path, off_t bytes, const std::function<bool(std::string_view)>& sink) {
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return true;
+    struct stat facts{};
+    std::string text(static_cast<std::size_t>(bytes), '\0');
+    const off_t from = fstat(fd, &facts) == 0 ? std::max<off_t>(0, facts.st_size - bytes) : 0;
+    const ssize_t got = pread(fd, text.data(), text.size(), from);
+    close(fd);
+    return got <= 0 || sink({text.data(), static_cast<std::size_t>(got)});
+}
+
+}  // namespace
+
 Status read_file(const std::string& path, std::size_t tail_bytes, Follow follow, const std::function<bool(std::string_view)>& sink) {
     DirectoryWatch watch({std::filesystem::path(path).parent_path().string()});
     std::array<char, 65536> buffer{};
@@ -113,15 +132,25 @@ Status read_file(const std::string& path, std::size_t tail_bytes, Follow follow,
             return Error{.code = Code::not_found, .what = "cannot read " + path + ": " + std::strerror(errno)};
         struct stat opened{};
         if (fd >= 0) fstat(fd, &opened);
-        if (fd >= 0 && first && opened.st_size > static_cast<off_t>(tail_bytes)) lseek(fd, opened.st_size - static_cast<off_t>(tail_bytes), SEEK_SET);
+        off_t left = follow == Follow::yes ? std::numeric_limits<off_t>::max() : opened.st_size;  // a guest that floods it would never let us end
+        if (fd >= 0 && first) {
+            const off_t missing = static_cast<off_t>(tail_bytes) - opened.st_size;
+            if (missing > 0 && !read_end(path + ".1", missing, sink)) {
+                close(fd);
+                return {};
+            }
+            if (missing < 0) left -= lseek(fd, -missing, SEEK_SET);
+        }
         first = false;
         for (;;) {
             ssize_t got = 0;
-            while (fd >= 0 && (got = read(fd, buffer.data(), buffer.size())) > 0)
+            while (fd >= 0 && left > 0 && (got = read(fd, buffer.data(), std::min(buffer.size(), static_cast<std::size_t>(left)))) > 0) {
+                left -= got;
                 if (!sink({buffer.data(), static_cast<std::size_t>(got)})) {
                     close(fd);
                     return {};
                 }
+            }
             if (follow == Follow::no) {
                 close(fd);
                 return {};

@@ -50,7 +50,9 @@ PluginRuntimes::PluginRuntimes(Process& process)
                          // Gone or back: either way every domain of it is due for a look.
                          const std::lock_guard lock(sink->mutex);
                          if (sink->function) sink->function(DomainEvent{});
-                     }}) {}
+                     }}) {
+    if (const auto directory = storage::DurableDirectory::open(root_.path(folder))) directory->remove_temporaries();
+}
 
 Result<std::vector<domainmgr::Runtime>> PluginRuntimes::probe(const LaneContext&) {
     {

@@ -15,7 +15,7 @@
 namespace eve::containerd {
 namespace {
 
-constexpr std::int64_t tick_ns = 1'000'000'000;
+constexpr std::int64_t sleep_max_ns = 3600LL * 1'000'000'000;
 
 using plugins::DhcpLease;
 using plugins::in_namespace;
@@ -42,8 +42,8 @@ bool is_our_own(int network) {
 
 std::string inner_interface(std::size_t at) { return "eth" + std::to_string(at); }
 
-Caretaker::Caretaker(Trouble trouble, off_t log_size_max)
-    : trouble_(std::move(trouble)), log_size_max_(log_size_max), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), thread_([this] { run(); }) {}
+Caretaker::Caretaker(Trouble trouble)
+    : trouble_(std::move(trouble)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), thread_([this] { run(); }) {}
 
 Caretaker::~Caretaker() {
     {
@@ -105,18 +105,6 @@ void Caretaker::forget(const DomainId& id) {
     wake();
 }
 
-void Caretaker::let_go(const DomainId& id) {
-    {
-        const std::lock_guard lock(mutex_);
-        if (const auto known = attended_.find(id); known != attended_.end()) {
-            known->second->interfaces.clear();
-            known->second->inside.reset();
-        }
-    }
-    changed_.notify_all();
-    wake();
-}
-
 std::size_t Caretaker::wait_for_addresses(const DomainId& id, const Limit& limit) {
     constexpr std::chrono::milliseconds step{50};  // how soon a caller that gives up is heard
     std::unique_lock lock(mutex_);
@@ -131,7 +119,6 @@ std::size_t Caretaker::wait_for_addresses(const DomainId& id, const Limit& limit
 }
 
 void Caretaker::run() {
-    std::int64_t tick_at = 0;
     while (true) {
         std::vector<pollfd> polled{{.fd = wake_.get(), .events = POLLIN, .revents = 0}};
         std::vector<std::shared_ptr<Attended>> held;  // what is waited on stays open
@@ -140,11 +127,7 @@ void Caretaker::run() {
             const std::lock_guard lock(mutex_);
             if (stopping_) return;
             const auto now_ns = monotonic_ns();
-            if (now_ns >= tick_at) {
-                tick_at = now_ns + tick_ns;
-                for (const auto& [id, attended] : attended_) plugins::rotate_log(attended->directory.get(), console_log_file, log_size_max_);
-            }
-            wake_ns = tick_at;
+            wake_ns = now_ns + sleep_max_ns;
             for (auto& [id, attended] : attended_) {
                 serve(id, *attended, now_ns);
                 for (const auto& interface : attended->interfaces) {

@@ -1,5 +1,5 @@
 #pragma once
-// The plugin's own thread: it gets and keeps the addresses of containers' interfaces, writes their resolv.conf, and keeps logs within their size.
+// The plugin's own thread: it gets and keeps the addresses of containers' interfaces and writes their resolv.conf.
 
 #include <condition_variable>
 #include <cstdint>
@@ -25,16 +25,15 @@ using plugins::Rtnetlink;
 using plugins::UniqueFd;
 
 inline constexpr const char* resolv_conf_file = "resolv.conf";
-inline constexpr const char* console_log_file = "console.log";
 
 /// The container's name of its interface number `at`.
 std::string inner_interface(std::size_t at);
 
 class Caretaker {
 public:
-    /// `trouble` hears, on the thread, what could not be set up; `log_size_max` is of one console's log.
+    /// `trouble` hears, on the thread, what could not be set up.
     using Trouble = std::function<void(const DomainId&, const Error&)>;
-    Caretaker(Trouble trouble, off_t log_size_max);
+    explicit Caretaker(Trouble trouble);
     /// No thread is left.
     ~Caretaker();
     Caretaker(const Caretaker&) = delete;
@@ -48,8 +47,6 @@ public:
     Status attend(const DomainId& id, int directory, int network, const std::vector<Vif>& vifs);
     /// Nothing of it is held any more; a namespace goes with its last holder. [any-thread]
     void forget(const DomainId& id);
-    /// The log is not forgotten, but the network: the container ended. [any-thread]
-    void let_go(const DomainId& id);
     /// How many of the container's interfaces have no address yet, once all have one or the limit is over. [any-thread]
     std::size_t wait_for_addresses(const DomainId& id, const Limit& limit);
 
@@ -66,7 +63,6 @@ private:
     void wake() const;
 
     Trouble trouble_;
-    off_t log_size_max_;
     UniqueFd wake_;
     std::mutex mutex_;  // guards what follows but the thread; held while a packet is handled, never while waiting
     std::condition_variable changed_;

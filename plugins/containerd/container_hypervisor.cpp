@@ -32,6 +32,7 @@ constexpr std::size_t record_file_max = 512U << 10;
 constexpr std::size_t passwd_max = 1U << 20;
 constexpr std::uint32_t domains_max = 4096;
 constexpr std::uint32_t calls_in_flight = 8;
+constexpr const char* console_log_file = "console.log";
 constexpr const char* record_name = "domain.json";
 constexpr const char* start_name = "start.json";
 constexpr const char* asked_name = "asked";
@@ -185,7 +186,7 @@ Status ContainerHypervisor::try_container(const Limit& limit) {
     const Container made{.id = id, .labels = {{trial_label, owner_}}, .spec = text ? *text : std::string(), .record = {}};
     if (done) done = deps_.containerd->create_container(made, runtime_of(settings_), limit);
     if (done) {
-        auto task = deps_.containerd->create_task(id, "/dev/null", runtime_of(settings_), limit);
+        auto task = deps_.containerd->create_task(id, {}, runtime_of(settings_), limit);
         if (!task) done = std::move(task).error();
     }
     remove_trial(id);
@@ -431,7 +432,9 @@ Result<DomainInfo> ContainerHypervisor::build(const DomainSpec& spec, int direct
     if (auto made = deps_.containerd->make_namespace(limit); !made) return std::move(made).error();
     const Container container{.id = spec.id.value, .labels = {{owner_label, owner_}}, .spec = std::move(*text), .record = std::move(*own)};
     if (auto made = deps_.containerd->create_container(container, runtime_of(settings_), limit); !made) return as_precondition(std::move(made).error());
-    const auto output = spec.console_log_disabled ? std::string("/dev/null") : path + "/" + console_log_file;
+    const auto output = spec.console_log_disabled
+                            ? Output{}
+                            : Output{.logger = deps_.console_logger, .log = path + "/" + console_log_file, .size_max = settings_.console_log_max};
     auto task = deps_.containerd->create_task(spec.id.value, output, runtime_of(settings_), limit);
     if (!task) return as_precondition(std::move(task).error());
     if (auto attached = deps_.network->attach(spec.id, directory, task->pid, spec.vifs); !attached) return as_precondition(std::move(attached).error());

@@ -31,6 +31,7 @@ public:
         std::unique_ptr<ContentApi> content;
         std::unique_ptr<ContainerNetwork> network;
         std::unique_ptr<HostInterfaces> interfaces;
+        std::string console_logger;  ///< the program that keeps containers' logs, for containerd to start
     };
     /// An instance on the directories of `host`, which outlives it.
     static Result<std::unique_ptr<ContainerHypervisor>> open(HostServices& host, Settings settings, Deps deps);

@@ -87,6 +87,13 @@ public:
     virtual Status delete_process(const ExtraProcess& process, const Limit& limit) = 0;
 };
 
+/// Where a container's output goes: to the program `logger`, with the file it appends to and how large that may become. Without one: nowhere.
+struct Output {
+    std::string logger;  ///< plugins/containerd/console_log.cpp
+    std::string log;
+    Bytes size_max;
+};
+
 /// containerd, in one of its namespaces. Blocking; any thread. Beside the codes named, each may answer unavailable - containerd is not there -,
 /// timed_out and cancelled.
 class ContainerdApi : public ExecApi {
@@ -105,10 +112,10 @@ public:
     /// Errors: not_found; failed_precondition - it has a task.
     virtual Status delete_container(const std::string& id, const Limit& limit) = 0;
 
-    /// The container's process waits to be started; its output goes to `output`, a file that is appended to.
+    /// The container's process waits to be started; its output goes to `output`.
     ///
     /// Errors: not_found, already_exists; failed_precondition - the runtime refuses it.
-    virtual Result<Task> create_task(const std::string& id, const std::string& output, const Runtime& runtime, const Limit& limit) = 0;
+    virtual Result<Task> create_task(const std::string& id, const Output& output, const Runtime& runtime, const Limit& limit) = 0;
     virtual Status start_task(const std::string& id, const Limit& limit) = 0;
     /// `all`: to every process in the container. Errors: not_found - also one that ended.
     virtual Status kill_task(const std::string& id, std::uint32_t signal, bool all, const Limit& limit) = 0;

@@ -55,6 +55,25 @@ Container container_of(const services::containers::v1::Container& from) {
     return to;
 }
 
+/// `text` as a part of a URI: whatever is not a letter, a digit or one of "/-._" by its number.
+std::string escaped(const std::string& text) {
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    std::string out;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || std::string_view("/-._").find(c) != std::string_view::npos;
+        if (plain) out.push_back(c);
+        else out.append({'%', digits[byte >> 4U], digits[byte & 15U]});
+    }
+    return out;
+}
+
+/// How containerd is told of it: binary:// is a program that its shim starts with the rest as arguments.
+std::string uri_of(const Output& output) {
+    if (output.logger.empty()) return "file:///dev/null";
+    return "binary://" + escaped(output.logger) + "?log=" + escaped(output.log) + "&size=" + std::to_string(output.size_max.n);
+}
+
 class GrpcContainerd final : public ContainerdApi {
 public:
     GrpcContainerd(const std::string& address, const std::string& name) : connection_(address, name) {
@@ -127,11 +146,12 @@ public:
         return run("container " + id, limit, reply, [&](auto& context, auto& queue) { return containers_->AsyncDelete(&context, request, &queue); });
     }
 
-    Result<Task> create_task(const std::string& id, const std::string& output, const Runtime& runtime, const Limit& limit) override {
+    Result<Task> create_task(const std::string& id, const Output& output, const Runtime& runtime, const Limit& limit) override {
         services::tasks::v1::CreateTaskRequest request;
         request.set_container_id(id);
-        request.set_stdout("file://" + output);
-        request.set_stderr("file://" + output);
+        const auto target = uri_of(output);
+        request.set_stdout(target);
+        request.set_stderr(target);
         *request.mutable_options() = options_of(runtime);
         services::tasks::v1::CreateTaskResponse reply;
         auto done = run("task " + id, limit, reply, [&](auto& context, auto& queue) { return tasks_->AsyncCreate(&context, request, &queue); });

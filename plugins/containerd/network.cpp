@@ -10,7 +10,7 @@ namespace {
 
 class LinuxNetwork final : public ContainerNetwork {
 public:
-    LinuxNetwork(Caretaker::Trouble trouble, off_t log_size_max) : caretaker_(std::move(trouble), log_size_max) {}
+    explicit LinuxNetwork(Caretaker::Trouble trouble) : caretaker_(std::move(trouble)) {}
 
     Status attach(const DomainId& id, int directory, std::uint32_t pid, const std::vector<Vif>& vifs) override {
         const UniqueFd network(::open(("/proc/" + std::to_string(pid) + "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
@@ -47,7 +47,8 @@ public:
         return {};
     }
 
-    void let_go(const DomainId& id) override { caretaker_.let_go(id); }
+    void let_go(const DomainId& id) override { caretaker_.forget(id); }
+
     std::size_t wait_for_addresses(const DomainId& id, const Limit& limit) override { return caretaker_.wait_for_addresses(id, limit); }
 
 private:
@@ -56,8 +57,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<ContainerNetwork> linux_network(Caretaker::Trouble trouble, off_t log_size_max) {
-    return std::make_unique<LinuxNetwork>(std::move(trouble), log_size_max);
+std::unique_ptr<ContainerNetwork> linux_network(Caretaker::Trouble trouble) {
+    return std::make_unique<LinuxNetwork>(std::move(trouble));
 }
 
 }  // namespace eve::containerd

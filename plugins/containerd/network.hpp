@@ -30,6 +30,6 @@ public:
 };
 
 /// veth pairs and DHCP; has a thread.
-std::unique_ptr<ContainerNetwork> linux_network(Caretaker::Trouble trouble, off_t log_size_max);
+std::unique_ptr<ContainerNetwork> linux_network(Caretaker::Trouble trouble);
 
 }  // namespace eve::containerd

@@ -69,9 +69,9 @@ public:
         if (world_.tasks.contains(id)) return Error{.code = Code::failed_precondition, .what = "has a task"};
         return world_.containers.erase(id) == 1 ? Status{} : Status(Error{.code = Code::not_found, .what = "none"});
     }
-    Result<Task> create_task(const std::string& id, const std::string& output, const Runtime&, const Limit&) override {
+    Result<Task> create_task(const std::string& id, const Output& output, const Runtime&, const Limit&) override {
         if (world_.down) return gone();
-        world_.calls.push_back("task " + fs::path(output).filename().string());
+        world_.calls.push_back("task " + fs::path(output.log).filename().string());
         if (!world_.refuses_task.empty()) return Error{.code = Code::failed_precondition, .what = world_.refuses_task};
         return world_.tasks[id] = Task{.container = id, .state = TaskState::created, .pid = 42};
     }

@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "net/dnsmasq.hpp"
 #include "net/link_world.hpp"
@@ -75,6 +79,17 @@ TEST(Transaction, AdoptedTableIsWrittenAnewAndStrangersGo) {
 }
 
 TEST(Transaction, TableOfNobodyGoes) { EXPECT_EQ(render_change({table({base})}, {}), "delete table inet evenode\n"); }
+
+TEST(Leases, WhatAKilledNodeWasWritingIsRemovedAndNothingElse) {
+    const auto directory = std::filesystem::temp_directory_path() / ("eve-net-" + std::to_string(::getpid()));
+    std::filesystem::create_directories(directory);
+    for (const auto* name : {".tmp04add8214cdcc326", "dnsmasq.bn1.conf", "template"}) std::ofstream(directory / name) << "x";
+    const net::DnsmasqSet set(directory.string());
+    EXPECT_FALSE(std::filesystem::exists(directory / ".tmp04add8214cdcc326"));
+    EXPECT_TRUE(std::filesystem::exists(directory / "dnsmasq.bn1.conf"));
+    EXPECT_TRUE(std::filesystem::exists(directory / "template"));
+    std::filesystem::remove_all(directory);
+}
 
 TEST(Leases, LinesBecomeLeasesAndGarbageDoesNot) {
     const auto leases =
