@@ -8,6 +8,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <map>
 #include <system_error>
@@ -75,12 +76,16 @@ struct AsioLoop::Impl {
         while (!timers.empty() && timers.begin()->first.first <= now && timers.begin()->first.second <= newest) {
             auto entry = timers.extract(timers.begin());
             due.erase(entry.key().second);
-            entry.mapped()();
+            entry.mapped().task();
         }
     }
 
     void arm() {
-        const auto next = timers.empty() ? Instant::max() : timers.begin()->first.first;
+        auto next = Instant::max();
+        for (const auto& [key, timer] : timers) {
+            if (key.first >= next) break;  // so is all that follows
+            next = std::min(next, timer.ring);
+        }
         if (next == armed_for) return;
         armed_for = next;
         itimerspec spec{};
@@ -112,7 +117,11 @@ struct AsioLoop::Impl {
     Descriptor alarm;
     Instant armed_for = Instant::max();
     std::uint64_t last_id = 0;
-    std::map<std::pair<Instant, std::uint64_t>, Task> timers;
+    struct Timer {
+        Instant ring;  // not before it is due
+        Task task;
+    };
+    std::map<std::pair<Instant, std::uint64_t>, Timer> timers;
     std::map<std::uint64_t, Instant> due;  // of each timer, to find it for cancel
     std::map<WatchId, Watch> watches;
     std::map<int, std::weak_ptr<Registration>> registrations;
@@ -127,7 +136,10 @@ void AsioLoop::post(Task task) { asio::post(impl_->io, std::move(task)); }
 
 TimerId AsioLoop::at(Instant when, Task task) {
     const auto id = ++impl_->last_id;
-    impl_->timers.emplace(std::pair{when, id}, std::move(task));
+    auto ring = when;
+    if (const auto now = impl_->clock.now(); when > now && when - now >= far_off && when < Instant::max() - together)
+        ring += (together - when.time_since_epoch() % together) % together;
+    impl_->timers.emplace(std::pair{when, id}, Impl::Timer{.ring = ring, .task = std::move(task)});
     impl_->due.emplace(id, when);
     impl_->arm();
     return TimerId{id};

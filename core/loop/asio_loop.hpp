@@ -22,7 +22,10 @@ public:
 
     const Clock& clock() const override;
     void post(Task task) override;
+    /// As Loop. What is far off rings at the next of the instants that such timers share, so that a node with little to do wakes seldom.
     TimerId at(Instant when, Task task) override;
+    static constexpr std::chrono::seconds far_off{1};
+    static constexpr std::chrono::milliseconds together{50};
     void cancel(TimerId timer) override;
     /// As IoLoop. A descriptor that cannot be polled (a regular file) is never ready.
     WatchId watch(int fd, Ready ready, Task task) override;

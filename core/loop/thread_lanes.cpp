@@ -1,4 +1,4 @@
-#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,7 +29,9 @@ public:
     bool cancelled() const override { return cancelled_ || clock_.now() >= deadline_.load(); }
     int cancel_fd() const override {
         const std::lock_guard lock(mutex_);
-        if (fd_ < 0) fd_ = ::eventfd(cancelled_ ? 1 : 0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (fd_ >= 0) return fd_;
+        fd_ = ::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+        ring_after(cancelled_ ? Instant::duration{0} : deadline_.load() - clock_.now());
         return fd_;
     }
 
@@ -37,10 +39,19 @@ public:
     void cancel() {
         const std::lock_guard lock(mutex_);
         cancelled_ = true;
-        if (fd_ >= 0) ::eventfd_write(fd_, 1);
+        ring_after(Instant::duration{0});
     }
 
 private:
+    // The kernel keeps the deadline for a job that polls: the loop need not be woken to begin a job.
+    void ring_after(Instant::duration delay) const {
+        if (fd_ < 0) return;
+        delay = std::max(delay, Instant::duration{1});  // zero would disarm
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(delay);
+        const itimerspec spec{.it_interval = {}, .it_value = {.tv_sec = seconds.count(), .tv_nsec = (delay - seconds).count()}};
+        ::timerfd_settime(fd_, 0, &spec, nullptr);
+    }
+
     const Clock& clock_;
     std::atomic<Instant> deadline_{Instant::max()};
     std::atomic<bool> cancelled_{false};
@@ -111,19 +122,12 @@ struct ThreadLanes::Impl : std::enable_shared_from_this<Impl> {
     }
 
     void run(Queued& queued) {
-        const auto deadline = loop.clock().now() + queued.options.time_limit;
-        queued.state->start(deadline);
-        // The loop wakes jobs that poll cancel_fd(); both posts come from this thread, so the timer is always set before it is cancelled.
-        auto timer = std::make_shared<TimerId>();
-        loop.post([this, self = weak_from_this(), state = queued.state, deadline, timer] {
-            if (const auto alive = self.lock()) *timer = loop.at(deadline, [state] { state->cancel(); });
-        });
+        queued.state->start(loop.clock().now() + queued.options.time_limit);
         auto completion = queued.job(*queued.state);
         queued.job = nullptr;
-        loop.post([this, self = weak_from_this(), id = queued.id, timer, completion = std::move(completion)] {
+        loop.post([this, self = weak_from_this(), id = queued.id, completion = std::move(completion)] {
             const auto alive = self.lock();
             if (!alive || closed) return;
-            loop.cancel(*timer);
             jobs.erase(id);
             if (completion) completion();
         });

@@ -20,13 +20,10 @@ say() {
         'sort | {what: $what, who: "evenode", median: .[(length - 1) / 2 | floor], p99: .[-1], min: .[0], runs: length, unit: $unit}'
 }
 milliseconds() { echo $(($(date +%s%N) / 1000000)); }
-# Also the plugin-hosts, whose command line names no folder.
-node_pids() { lab_node_pids; pgrep -f '^plugin-host [0-9]+ ' | while read -r pid; do
-    [ "$(readlink "/proc/$pid/ns/net" 2>/dev/null)" = "$(lab_inside readlink /proc/self/ns/net)" ] && echo "$pid"; done || true; }
-pss() { local pid sum=0; for pid in $(node_pids); do sum=$((sum + $(awk '/^Pss:/ {print $2}' "/proc/$pid/smaps_rollup" 2>/dev/null || echo 0))); done; echo $sum; }
-cpu_ticks() { local pid sum=0; for pid in $(node_pids); do sum=$((sum + $(sed 's/.*) //' "/proc/$pid/stat" | awk '{print $12 + $13}'))); done; echo $sum; }
+pss() { local pid sum=0; for pid in $(lab_node_pids); do sum=$((sum + $(awk '/^Pss:/ {print $2}' "/proc/$pid/smaps_rollup" 2>/dev/null || echo 0))); done; echo $sum; }
+cpu_ticks() { local pid sum=0; for pid in $(lab_node_pids); do sum=$((sum + $(sed 's/.*) //' "/proc/$pid/stat" | awk '{print $12 + $13}'))); done; echo $sum; }
 # One line a process: its id and how often one of its threads slept and was woken.
-wake_ups() { local pid; for pid in $(node_pids); do cat "/proc/$pid"/task/*/status | awk -v pid="$pid" '/^voluntary/ {n += $2} END {print pid, n}'; done; }
+wake_ups() { local pid; for pid in $(lab_node_pids); do cat "/proc/$pid"/task/*/status | awk -v pid="$pid" '/^voluntary/ {n += $2} END {print pid, n}'; done; }
 # The states are read where any subscriber finds them, so that looking costs little.
 states="$LAB_ROOT/run/zedmanager/AppInstanceStatus"
 running() { cat "$states"/*.json 2>/dev/null | { grep -o '"State":115' || true; } | wc -l; }

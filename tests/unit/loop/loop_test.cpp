@@ -171,6 +171,26 @@ TEST(AsioLoop, ATimerThatSetsItselfInThePastDoesNotStarveTheRest) {
     EXPECT_TRUE(world.run_until([&] { return posted; }));
 }
 
+TEST(AsioLoop, TimersThatAreFarOffRingTogetherAndInTheirOrder) {
+    const SystemClock clock;
+    AsioLoop loop(clock);
+    std::vector<std::string> order;
+    const auto shared = clock.now() + AsioLoop::far_off + 2 * AsioLoop::together;
+    const auto begin = shared - shared.time_since_epoch() % AsioLoop::together;  // all between this and the next one
+    loop.at(begin + 30ms, [&] {
+        order.push_back("second");
+        loop.post([&] { order.push_back("another turn"); });
+    });
+    loop.at(begin + 40ms, [&] { order.push_back("third"); });
+    loop.at(begin + 10ms, [&] {
+        EXPECT_GE(clock.now(), begin + AsioLoop::together);
+        order.push_back("first");
+        loop.after(1ms, [&] { loop.stop(); });
+    });
+    loop.run();
+    EXPECT_EQ(order, (std::vector<std::string>{"first", "second", "third", "another turn"}));
+}
+
 TEST(AsioLoop, TasksPostedFromThreadsAllRunOnTheLoopsThread) {
     AsioWorld world;
     std::size_t ran = 0;
