@@ -97,17 +97,17 @@ void SocketFeed::broken() {
 
 void SocketFeed::readable() {
     const auto self = shared_from_this();
-    std::vector<char> buffer(wire::message_limit);
+    const auto buffer = std::make_unique_for_overwrite<char[]>(wire::message_limit);
     for (int messages = 0; messages < messages_per_turn && sink_ && fd_; ++messages) {
-        const auto got = ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_TRUNC);
+        const auto got = ::recv(fd_.get(), buffer.get(), wire::message_limit, MSG_DONTWAIT | MSG_TRUNC);
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
         if (got <= 0) return broken();
         const auto size = static_cast<std::size_t>(got);
-        if (size > buffer.size()) {
+        if (size > wire::message_limit) {
             deps_->log.write(Level::warn, "bus.message_refused", {{"topic", table_.name()}, {"error", "longer than a message can be"}});
             continue;
         }
-        hear({buffer.data(), size});
+        hear({buffer.get(), size});
     }
 }
 

@@ -11,13 +11,25 @@ namespace {
 
 constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+constexpr std::uint8_t no_digit = 64;
+
+constexpr auto digits = [] {
+    std::array<std::uint8_t, 256> values{};
+    values.fill(no_digit);
+    for (std::size_t i = 0; i < alphabet.size(); ++i) values[static_cast<unsigned char>(alphabet[i])] = static_cast<std::uint8_t>(i);
+    return values;
+}();
+
 std::string encode(std::string_view bytes) {
-    std::string out;
-    out.reserve((bytes.size() + 2) / 3 * 4);
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        std::uint32_t group = 0;
-        for (std::size_t n = 0; n < 3; ++n) group = (group << 8U) | (i + n < bytes.size() ? static_cast<unsigned char>(bytes[i + n]) : 0U);
-        for (std::size_t n = 0; n < 4; ++n) out += i + n > bytes.size() ? '=' : alphabet[(group >> (18U - 6U * n)) & 63U];
+    std::string out((bytes.size() + 2) / 3 * 4, '=');
+    const auto byte = [&](std::size_t i) -> std::uint32_t { return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0U; };
+    char* to = out.data();
+    for (std::size_t i = 0; i < bytes.size(); i += 3, to += 4) {
+        const std::uint32_t group = byte(i) << 16U | byte(i + 1) << 8U | byte(i + 2);
+        to[0] = alphabet[group >> 18U];
+        to[1] = alphabet[(group >> 12U) & 63U];
+        if (i + 1 < bytes.size()) to[2] = alphabet[(group >> 6U) & 63U];
+        if (i + 2 < bytes.size()) to[3] = alphabet[group & 63U];
     }
     return out;
 }
@@ -26,20 +38,21 @@ std::string encode(std::string_view bytes) {
 std::optional<std::string> decode(std::string_view text) {
     if (text.size() % 4 != 0) return std::nullopt;
     const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
-    std::string out;
-    out.reserve(text.size() / 4 * 3);
-    std::uint32_t bits = 0;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        std::size_t digit = 0;
-        if (i < text.size() - padding) {
-            digit = alphabet.find(text[i]);
-            if (digit == std::string_view::npos) return std::nullopt;
-        }
-        bits = (bits << 6U) | static_cast<std::uint32_t>(digit);
-        if (i % 4 != 3) continue;
-        for (const unsigned shift : {16U, 8U, 0U}) out += static_cast<char>(static_cast<unsigned char>(bits >> shift));
-        bits = 0;
+    const auto digit = [&](std::size_t i) -> std::uint32_t {
+        return i < text.size() - padding ? digits[static_cast<unsigned char>(text[i])] : 0U;
+    };
+    std::string out(text.size() / 4 * 3, '\0');
+    std::uint32_t all = 0;
+    char* to = out.data();
+    for (std::size_t i = 0; i < text.size(); i += 4, to += 3) {
+        const std::uint32_t one = digit(i), two = digit(i + 1), three = digit(i + 2), four = digit(i + 3);
+        all |= one | two | three | four;
+        const std::uint32_t group = one << 18U | two << 12U | three << 6U | four;
+        to[0] = static_cast<char>(static_cast<unsigned char>(group >> 16U));
+        to[1] = static_cast<char>(static_cast<unsigned char>(group >> 8U));
+        to[2] = static_cast<char>(static_cast<unsigned char>(group));
     }
+    if ((all & no_digit) != 0) return std::nullopt;
     out.resize(out.size() - padding);
     return out;
 }
