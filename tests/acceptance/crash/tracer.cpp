@@ -264,8 +264,9 @@ struct Tracer::Impl {
             case PTRACE_EVENT_VFORK:
             case PTRACE_EVENT_CLONE: {
                 unsigned long child = 0;
-                if (::ptrace(PTRACE_GETEVENTMSG, pid, 0, &child) == 0 && child != 0 && !threads.contains(static_cast<pid_t>(child)))
-                    know(static_cast<pid_t>(child));
+                // A child that died before its parent's event is told would never end again.
+                const auto born = ::ptrace(PTRACE_GETEVENTMSG, pid, 0, &child) == 0 ? static_cast<pid_t>(child) : 0;
+                if (born > 0 && !threads.contains(born) && ::access(("/proc/" + std::to_string(born)).c_str(), F_OK) == 0) know(born);
                 go_on(pid);
                 return;
             }
