@@ -426,15 +426,23 @@ Report report_ports(const NodeFiles& node) {
 }
 
 Report report_plugins(const NodeFiles& node) {
-    std::ifstream in(node.root().path("/run/domainmgr/plugins.json"));
-    Json items = Json::parse(std::string(std::istreambuf_iterator<char>(in), {}), nullptr, false);
-    if (!items.is_array()) items = Json::array();
-    std::vector<std::vector<std::string>> rows{{"PLUGIN", "VERSION", "STATE", "RUNS", "WHY"}};
+    // domainmgr runs domains with them; volumemgr has hosts of its own for those that keep content.
+    Json items = Json::array();
+    for (const char* agent : {"domainmgr", "volumemgr"}) {
+        std::ifstream in(node.root().path(std::string("/run/") + agent + "/plugins.json"));
+        const Json seen = Json::parse(std::string(std::istreambuf_iterator<char>(in), {}), nullptr, false);
+        if (!seen.is_array()) continue;
+        for (Json item : seen) {
+            if (item.is_object()) item["agent"] = agent;
+            items.push_back(std::move(item));
+        }
+    }
+    std::vector<std::vector<std::string>> rows{{"PLUGIN", "VERSION", "STATE", "FOR", "RUNS", "WHY"}};
     std::string notes;
     for (const auto& item : items) {
         if (!item.is_object()) continue;
         const auto trouble = text_of(item, "trouble");  // now, of one that was opened
-        rows.push_back({text_of(item, "name"), text_of(item, "version"), text_of(item, "state"), text_of(item, "isolation"),
+        rows.push_back({text_of(item, "name"), text_of(item, "version"), text_of(item, "state"), text_of(item, "agent"), text_of(item, "isolation"),
                         trouble.empty() ? text_of(item, "reason") : trouble});
         if (const auto hint = text_of(item, "hint"); !hint.empty()) notes += "  " + text_of(item, "name") + ": " + hint + "\n";
         if (const auto found = item.find("notes"); found != item.end() && found->is_array())

@@ -1,11 +1,13 @@
 #include "core/zedbox/plugin_content.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <utility>
 
 #include "core/plugin/registry.hpp"
 #include "core/zedbox/plugin_runtimes.hpp"
+#include "storage/durable_file.hpp"
 
 namespace eve::zedbox {
 namespace {
@@ -16,7 +18,7 @@ constexpr std::chrono::seconds open_again{5};  ///< after a plugin that could no
 
 class PluginContents::Keeper final : public Content {
 public:
-    Keeper(Process& process, std::string name) : process_(process), name_(std::move(name)) {}
+    Keeper(PluginContents& all, std::string name) : all_(all), process_(all.process_), name_(std::move(name)) {}
 
     Result<ContentInfo> stat(const CallContext& call, const std::string& digest) override {
         return asked<ContentInfo>([&](Content& content) { return content.stat(call, digest); });
@@ -48,6 +50,7 @@ private:
 
     Result<Content*> opened() {
         const std::lock_guard lock(mutex_);
+        if (changed_.exchange(false) && registry_) all_.show(name_, registry_->status());
         if (content_ != nullptr) return content_;
         if (failed_ && process_.clock.now() < next_) return *failed_;
         auto options = registry_options(process_);
@@ -57,8 +60,9 @@ private:
         options.state_dir = process_.root.path("/persist/content-plugins");
         options.run_dir = process_.root.path("/run/content-plugins");
         registry_ = std::make_unique<plugin::Registry>(std::move(options),
-                                                       plugin::Registry::Deps{.log = process_.log, .on_event = {}, .on_change = {}});
+                                                       plugin::Registry::Deps{.log = process_.log, .on_event = {}, .on_change = [this](const auto&, const auto&) { changed_ = true; }});
         registry_->open();
+        all_.show(name_, registry_->status());
         for (const auto& used : registry_->used())
             if (used.name == name_) content_ = used.content;
         if (content_ != nullptr) {
@@ -77,8 +81,10 @@ private:
         return *failed_;
     }
 
+    PluginContents& all_;
     Process& process_;
     const std::string name_;
+    std::atomic<bool> changed_ = false;  ///< its host died, or is back: what was shown of it is old
     std::mutex mutex_;  // guards what follows
     std::unique_ptr<plugin::Registry> registry_;
     Content* content_ = nullptr;  // the registry's
@@ -92,8 +98,19 @@ PluginContents::~PluginContents() = default;
 Content& PluginContents::find(const std::string& name) {
     const std::lock_guard lock(mutex_);
     auto& keeper = keepers_[name];
-    if (!keeper) keeper = std::make_unique<Keeper>(process_, name);
+    if (!keeper) keeper = std::make_unique<Keeper>(*this, name);
     return *keeper;
+}
+
+/// For `evectl plugins`: these hosts are others than domainmgr's.
+void PluginContents::show(const std::string& name, std::vector<plugin::PluginStatus> statuses) {
+    const std::lock_guard lock(shown_mutex_);
+    shown_[name] = std::move(statuses);
+    std::vector<plugin::PluginStatus> all;
+    for (const auto& [keeper, seen] : shown_) all.insert(all.end(), seen.begin(), seen.end());
+    const auto directory = storage::DurableDirectory::make(process_.root.path("/run/volumemgr"));
+    const auto written = directory ? directory->write("plugins.json", plugin::to_json(all), {.reach = storage::Reach::memory}) : Status(directory.error());
+    if (!written) process_.log.write(Level::warn, "plugin.status_not_written", {{"error", written.error().what}});
 }
 
 }  // namespace eve::zedbox

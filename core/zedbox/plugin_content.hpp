@@ -6,7 +6,9 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
+#include "core/plugin/registry.hpp"
 #include "core/zedbox/process.hpp"
 #include "eve/content.hpp"
 
@@ -25,8 +27,12 @@ public:
 
 private:
     class Keeper;
+    void show(const std::string& name, std::vector<plugin::PluginStatus> statuses);
+
     Process& process_;
-    std::mutex mutex_;  // guards the map
+    std::mutex shown_mutex_;  // guards what was shown last
+    std::map<std::string, std::vector<plugin::PluginStatus>> shown_;
+    std::mutex mutex_;  // guards the keepers
     std::map<std::string, std::unique_ptr<Keeper>> keepers_;
 };
 

@@ -35,6 +35,8 @@ lab_ctl wait one RUNNING --timeout 120
 lab_ctl wait two RUNNING --timeout 60
 check "both run" await_console one "one ready" 20
 check "two as well" await_console two "two ready" 20
+owners() { lab_ctl plugins --json | jq -r '[.[] | select(.name == "containerd" and .state == "used")] | sort_by(.agent) | "\(map(.agent) | join(" ")) \(map(.host_pid) | unique | length)"'; }
+check "volumemgr's plugin host is shown beside domainmgr's" [ "$(owners)" = "domainmgr volumemgr 2" ]
 check "containerd holds each blob once: two manifests, two configurations, one layer" kept_is 5
 check "and no others" [ "$(kept)" = "$(blobs)" ]
 check "each is a root of its garbage collection" test "$(ctr -a "$containerd/containerd.sock" -n eve-content content ls | grep -c containerd.io/gc.root)" = 5
@@ -54,8 +56,12 @@ check "containerd has what it had" kept_is 5
 collect() { ctr -a "$containerd/containerd.sock" -n eve-content leases create --id test >/dev/null && ctr -a "$containerd/containerd.sock" -n eve-content leases delete --sync test >/dev/null; }
 check "its garbage is collected" collect
 check "and it still has what it had" kept_is 5
+loads() { grep -c volumemgr.content_loaded "$LAB_LOG"; }
+before=$(loads)
 lab_node_up --plugin-config "containerd=$LAB_ROOT.containerd.json"
 lab_ctl wait one RUNNING --timeout 60
+looked_after() { [ "$(loads)" -ge $((before + 2)) ]; }
+lab_until 30 "volumemgr has found both again: until then the records are those of its earlier life" looked_after
 check "the app keeps its process" test "$(app_field one .pid)" = "$pid"
 check "the images are found where they are" lab_until 20 "two images" bash -c "[ \"\$('$LAB_BIN/evectl' --root '$LAB_ROOT' images --json | jq 'map(select(.state == \"LOADED\")) | length')\" = 2 ]"
 check "nothing was fetched again" own_is 0
