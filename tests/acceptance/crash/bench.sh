@@ -22,6 +22,7 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
 crash_run() {
     local image=$1
     shift
-    "$LAB_BIN/crash-anywhere" --root "$LAB_ROOT/node" --bin "$LAB_BIN" --ns "$LAB_NODE_NS" --url "http://$LAB_SERVER:8000" --image "$image" \
+    # A run ends when it has begun the last kill in its time; one that hangs is a failure.
+    timeout -k 10 "$((2 * ${EVE_CRASH_SECONDS:-60} + 300))" "$LAB_BIN/crash-anywhere" --root "$LAB_ROOT/node" --bin "$LAB_BIN" --ns "$LAB_NODE_NS" --url "http://$LAB_SERVER:8000" --image "$image" \
         --sha256 "$(sha256sum "$LAB_WWW/$image" | cut -d' ' -f1)" --size "$(stat -c %s "$LAB_WWW/$image")" "$@"
 }
