@@ -5,23 +5,14 @@
 
 #include "common/container_image.hpp"
 #include "common/grammar.hpp"
+#include "common/machine_spec.hpp"
 
 namespace eve::kvm {
 namespace {
 
-using plugins::valid_mac;
-using plugins::valid_name;
 using plugins::valid_pci_address;
-using plugins::valid_uuid;
 
-constexpr std::size_t interface_name_max = 15;
-constexpr std::uint32_t mtu_min = 68;
-constexpr std::uint32_t mtu_max = 65521;
-constexpr std::uint32_t vnc_display_max = 65535 - 5900;
-constexpr Bytes memory_min = 1_MiB;
 constexpr Bytes memory_most = Bytes{1ULL << 46};
-
-bool valid_interface(std::string_view text) { return valid_name(text) && text.size() <= interface_name_max; }
 
 /// Properties of devices that a board's quirk may set: they change how QEMU treats a device, never what the guest can reach.
 bool allowed_argument(const std::string& name, const std::string& value) {
@@ -39,34 +30,22 @@ public:
     Checker(const DomainSpec& spec, const Offer& offer) : spec_(spec), offer_(offer) {}
 
     std::vector<Problem> run() {
-        require(valid_uuid(spec_.id.value), ".id", "the id must be a UUID");
-        require(valid_name(spec_.name), ".name", "the name must be 1 to 127 letters, digits, dots, dashes or underscores, and not begin with a dot");
-        require(spec_.mode != VirtualizationMode::unknown, ".mode", "the virtualization mode is not set");
+        plugins::add_machine_problems(spec_, {.memory_max = memory_most, .vcpus_max = vcpus_max}, problems_);
         require(spec_.mode != VirtualizationMode::container, ".mode", "containers are not run by QEMU", "use the containerd plugin");
-        require(spec_.memory >= memory_min, ".memory_bytes", "a guest needs at least 1 MiB of memory");
-        require(spec_.memory <= memory_most, ".memory_bytes", "a guest cannot have more than 64 TiB of memory");
-        require(spec_.vcpus >= 1, ".vcpus", "a guest needs a CPU");
-        require(spec_.vcpus <= vcpus_max, ".vcpus", "a guest cannot have more than " + std::to_string(vcpus_max) + " CPUs");
-        require(!spec_.cpus_pinned || spec_.cpus.size() >= spec_.vcpus, ".cpus", "there must be one CPU of the host for each pinned virtual CPU");
         file(spec_.kernel, ".kernel");
         file(spec_.ramdisk, ".ramdisk");
-        require(spec_.ramdisk.empty() || !spec_.kernel.empty(), ".ramdisk", "a RAM disk needs a kernel");
         require(spec_.device_tree.empty() || offer_.architecture == Architecture::aarch64, ".device_tree", "this architecture has no device trees");
         file(spec_.device_tree, ".device_tree");
         text(spec_.extra_args, ".extra_args");
         require(spec_.extra_args.empty() || !spec_.kernel.empty(), ".extra_args", "a kernel command line needs a kernel");
         file(spec_.firmware, ".firmware");
         firmware_screen();
-        require(spec_.gpu.empty() || spec_.gpu == "legacy", ".gpu", "the GPU configuration is empty or 'legacy'");
-        require(!spec_.oem_license, ".oem_license", "OEM licence tables are not handed to guests by this plugin");
         container();
-        require(!spec_.virtual_tpm, ".virtual_tpm", "this plugin gives guests no TPM");
         disks();
         vifs();
         adapters();
         require(slots_ <= last_slot - first_slot + 1, slots_at_fault_,
                 "the guest's PCI bus has " + std::to_string(last_slot - first_slot + 1) + " slots for disks, interfaces and devices");
-        require(spec_.vnc.display <= vnc_display_max, ".vnc.display", "TCP ports end at 65535");
         return std::move(problems_);
     }
 
@@ -107,17 +86,12 @@ private:
     }
 
     void disks() {
-        std::set<std::string> ids;
         std::uint32_t cdroms = 0;
         for (std::size_t at = 0; at < spec_.disks.size(); ++at) {
             const auto& disk = spec_.disks[at];
             const auto field = ".disks[" + std::to_string(at) + "]";
-            require(ids.insert(disk.id).second, field + ".id", "two disks have this id");
             if (disk.target == DiskTarget::app_custom) continue;
-            require(disk.target != DiskTarget::unknown, field + ".target", "the disk's purpose is not set");
-            require(!disk.path.empty(), field + ".path", "the disk has no file");
             file(disk.path, field + ".path");
-            require(disk.wwn.empty(), field + ".wwn", "vhost-scsi targets are not used by this plugin");
             if (disk.format == DiskFormat::container) require(container_, field + ".format", "an image of a container is not a disk",
                                                               "the app's first volume says whether it is a container");
             else require(!qemu_format(disk.format).empty(), field + ".format", "QEMU does not read this format");
@@ -133,15 +107,9 @@ private:
     }
 
     void vifs() {
-        std::set<std::string> names;
         for (std::size_t at = 0; at < spec_.vifs.size(); ++at) {
             const auto& vif = spec_.vifs[at];
             const auto field = ".vifs[" + std::to_string(at) + "]";
-            require(valid_interface(vif.name), field + ".name", "not a name of an interface (1 to 15 letters, digits, dots, dashes, underscores)");
-            require(names.insert(vif.name).second, field + ".name", "two interfaces have this name");
-            require(valid_interface(vif.bridge), field + ".bridge", "not a name of a bridge");
-            require(valid_mac(vif.mac), field + ".mac", "not a MAC address of one interface");
-            require(vif.mtu == 0 || (vif.mtu >= mtu_min && vif.mtu <= mtu_max), field + ".mtu", "the MTU is 68 to 65521 bytes, or 0");
             require(!spec_.network_order_enforced || vif.order.has_value(), field + ".order", "the order is enforced and this interface has none");
             take_slot(field);
         }
