@@ -1,12 +1,15 @@
 #include "core/types/codec.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
+#include <nlohmann/json.hpp>
+
 #include "core/types/describe.hpp"
-#include "core/types/json_tree.hpp"
 
 namespace eve {
 namespace types::detail {
@@ -91,13 +94,274 @@ namespace {
 using types::AnyJson;
 using types::Bytes;
 
-using json::name_of;
-using json::Node;
-using json::parse;
-using json::write_node;
-using json::write_text;
+constexpr std::string_view replacement = "\xEF\xBF\xBD";  // U+FFFD
+
+// ---------------------------------------------------------------------------------------------------------------- a tree of JSON
+
+/// JSON as it was written: members in order, numbers as text.
+struct Node {
+    enum class Type { null, boolean, number, text, list, object } type = Type::null;
+    bool flag = false;
+    std::string text;
+    struct Member;
+    std::vector<Node> items;
+    std::vector<Member> members;
+};
+struct Node::Member {
+    std::string first;
+    Node second;
+};
+
+std::string_view name_of(Node::Type type) {
+    switch (type) {
+        case Node::Type::null: return "null";
+        case Node::Type::boolean: return "a boolean";
+        case Node::Type::number: return "a number";
+        case Node::Type::text: return "a string";
+        case Node::Type::list: return "an array";
+        case Node::Type::object: return "an object";
+    }
+    return "?";
+}
+
+/// Length of the valid UTF-8 sequence at the front of `text`; 0 if there is none.
+std::size_t utf8_length(std::string_view text) {
+    const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+    const auto follows = [&](std::size_t i) { return (byte(i) & 0xc0U) == 0x80U; };
+    const unsigned first = byte(0);
+    if (first < 0x80) return 1;
+    if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;
+    if (first >= 0xe0 && first <= 0xef) {
+        if (first == 0xe0 && byte(1) < 0xa0) return 0;
+        if (first == 0xed && byte(1) > 0x9f) return 0;
+        return follows(1) && follows(2) ? 3 : 0;
+    }
+    if (first >= 0xf0 && first <= 0xf4) {
+        if (first == 0xf0 && byte(1) < 0x90) return 0;
+        if (first == 0xf4 && byte(1) > 0x8f) return 0;
+        return follows(1) && follows(2) && follows(3) ? 4 : 0;
+    }
+    return 0;
+}
+
+// Of one character, or of sixteen at once.
+constexpr auto is_plain_output = [](auto c) {
+    return (c >= 0x20) & (c != 0x7f) & (c != '"') & (c != '\\') & (c != '<') & (c != '>') & (c != '&');  // signed: what is no ASCII is below 0x20
+};
+constexpr auto is_plain_input = [](auto c) { return (c >= 0) & (c != '\\'); };
+
+using Sixteen [[gnu::vector_size(16)]] = signed char;
+
+/// How many bytes at the beginning are copied as they are: nearly always all.
+template <class IsPlain> std::size_t plain_run(std::string_view text, IsPlain is_plain) {
+    std::size_t run = 0;
+    for (; text.size() - run >= sizeof(Sixteen); run += sizeof(Sixteen)) {
+        Sixteen block;
+        std::memcpy(&block, text.data() + run, sizeof block);
+        const auto plain = is_plain(block);
+        std::array<std::uint64_t, 2> lanes{};
+        static_assert(sizeof lanes == sizeof plain);
+        std::memcpy(lanes.data(), &plain, sizeof lanes);
+        if ((lanes[0] & lanes[1]) != ~std::uint64_t{0}) break;
+    }
+    while (run < text.size() && is_plain(static_cast<signed char>(text[run]))) ++run;
+    return run;
+}
+
+std::optional<unsigned> escaped_unit(std::string_view text) {
+    if (text.size() < 6 || text[0] != '\\' || text[1] != 'u') return std::nullopt;
+    unsigned unit = 0;
+    const auto [end, failure] = std::from_chars(text.data() + 2, text.data() + 6, unit, 16);
+    if (failure != std::errc{} || end != text.data() + 6) return std::nullopt;
+    return unit;
+}
+
+/// `json` with what is not Unicode replaced by U+FFFD, as Go reads it: broken UTF-8, halves of surrogate pairs.
+std::string as_unicode(std::string_view json) {
+    std::string out;
+    out.reserve(json.size());
+    while (!json.empty()) {
+        const std::size_t run = plain_run(json, is_plain_input);
+        out.append(json.data(), run);
+        json.remove_prefix(run);
+        if (json.empty()) break;
+        std::size_t take = utf8_length(json);
+        if (take == 0) {
+            out += replacement;
+            json.remove_prefix(1);
+            continue;
+        }
+        if (json.front() == '\\') {
+            take = std::min<std::size_t>(2, json.size());
+            if (const auto unit = escaped_unit(json)) {
+                take = 6;
+                const bool high = *unit >= 0xd800 && *unit < 0xdc00;
+                const auto next = high ? escaped_unit(json.substr(6)) : std::nullopt;
+                if (next && *next >= 0xdc00 && *next < 0xe000) {
+                    take = 12;
+                } else if (high || (*unit >= 0xdc00 && *unit < 0xe000)) {
+                    out += "\\ufffd";
+                    json.remove_prefix(6);
+                    continue;
+                }
+            } else if (take == 2 && utf8_length(json.substr(1)) != 1) {
+                take = 1;
+            }
+        }
+        out += json.substr(0, take);
+        json.remove_prefix(take);
+    }
+    return out;
+}
+
+/// Builds a Node from the events of the JSON library; stops at the limits.
+class TreeBuilder final : public nlohmann::json_sax<nlohmann::json> {
+public:
+    Node root;
+    bool too_deep = false;
+    std::string failure;
+
+    bool null() override { return add({}); }
+    bool boolean(bool value) override { return add({.type = Node::Type::boolean, .flag = value}); }
+    bool number_integer(number_integer_t value) override { return add({.type = Node::Type::number, .text = std::to_string(value)}); }
+    bool number_unsigned(number_unsigned_t value) override { return add({.type = Node::Type::number, .text = std::to_string(value)}); }
+    bool number_float(number_float_t, const string_t& text) override { return add({.type = Node::Type::number, .text = text}); }
+    bool string(string_t& value) override { return add({.type = Node::Type::text, .text = std::move(value)}); }
+    bool binary(binary_t&) override { return false; }
+    bool start_object(std::size_t) override { return open(Node::Type::object); }
+    bool start_array(std::size_t) override { return open(Node::Type::list); }
+    bool end_object() override { return close(); }
+    bool end_array() override { return close(); }
+    bool key(string_t& value) override {
+        key_ = std::move(value);
+        return true;
+    }
+    bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
+        failure = "not JSON, at byte " + std::to_string(position);
+        return false;
+    }
+
+private:
+    Node* place(Node node) {
+        if (open_.empty()) {
+            root = std::move(node);
+            return &root;
+        }
+        Node& parent = *open_.back();
+        if (parent.type == Node::Type::list) return &parent.items.emplace_back(std::move(node));
+        return &parent.members.emplace_back(std::move(key_), std::move(node)).second;
+    }
+    bool add(Node node) {
+        place(std::move(node));
+        return true;
+    }
+    bool open(Node::Type type) {
+        if (open_.size() >= static_cast<std::size_t>(json_depth_max)) {
+            too_deep = true;
+            return false;
+        }
+        open_.push_back(place({.type = type}));
+        return true;
+    }
+    bool close() {
+        open_.pop_back();
+        return true;
+    }
+
+    std::vector<Node*> open_;
+    std::string key_;
+};
+
+Result<Node> parse(std::string_view json) {
+    if (json.size() > json_bytes_max) return Error{.code = Code::resource_exhausted, .what = "JSON of " + std::to_string(json.size()) + " bytes"};
+    if (json.find('\0') != std::string_view::npos)  // the library takes it for the end, and what follows for nothing
+        return Error{.code = Code::invalid_argument, .what = "a NUL in JSON"};
+    TreeBuilder builder;
+    const std::string text = as_unicode(json);
+    if (!nlohmann::json::sax_parse(text, &builder)) {
+        if (builder.too_deep)
+            return Error{.code = Code::resource_exhausted, .what = "JSON nested deeper than " + std::to_string(json_depth_max)};
+        return Error{.code = Code::invalid_argument, .what = builder.failure.empty() ? "not JSON" : builder.failure};
+    }
+    return std::move(builder.root);
+}
 
 // ---------------------------------------------------------------------------------------------------------------------- writing
+
+/// Appends `text` as a JSON string as Go does: HTML characters and line separators escaped, broken UTF-8 replaced.
+void write_text(std::string& out, std::string_view text) {
+    static constexpr char digits[] = "0123456789abcdef";
+    out += '"';
+    while (!text.empty()) {
+        const std::size_t run = plain_run(text, is_plain_output);
+        out.append(text.data(), run);
+        text.remove_prefix(run);
+        if (text.empty()) break;
+        const char c = text.front();
+        const auto byte = static_cast<unsigned char>(c);
+        const std::size_t length = utf8_length(text);
+        if (length == 0) {
+            out += "\\ufffd";
+            text.remove_prefix(1);
+            continue;
+        }
+        if (length > 1) {
+            const std::string_view sequence = text.substr(0, length);
+            if (sequence == "\xE2\x80\xA8") out += "\\u2028";
+            else if (sequence == "\xE2\x80\xA9") out += "\\u2029";
+            else out += sequence;
+        } else if (c == '"' || c == '\\') {
+            out += '\\';
+            out += c;
+        } else if (c == '\n') {
+            out += "\\n";
+        } else if (c == '\r') {
+            out += "\\r";
+        } else if (c == '\t') {
+            out += "\\t";
+        } else if (c == '\b') {
+            out += "\\b";
+        } else if (c == '\f') {
+            out += "\\f";
+        } else if (byte < 0x20 || c == '<' || c == '>' || c == '&') {
+            out += "\\u00";
+            out += digits[byte >> 4];
+            out += digits[byte & 15];
+        } else {
+            out += c;
+        }
+        text.remove_prefix(length);
+    }
+    out += '"';
+}
+
+void write_node(std::string& out, const Node& node) {
+    bool first = true;
+    switch (node.type) {
+        case Node::Type::null: out += "null"; return;
+        case Node::Type::boolean: out += node.flag ? "true" : "false"; return;
+        case Node::Type::number: out += node.text; return;
+        case Node::Type::text: write_text(out, node.text); return;
+        case Node::Type::list:
+            out += '[';
+            for (const auto& item : node.items) {
+                if (!std::exchange(first, false)) out += ',';
+                write_node(out, item);
+            }
+            out += ']';
+            return;
+        case Node::Type::object:
+            out += '{';
+            for (const auto& [key, value] : node.members) {
+                if (!std::exchange(first, false)) out += ',';
+                write_text(out, key);
+                out += ':';
+                write_node(out, value);
+            }
+            out += '}';
+            return;
+    }
+}
 
 template <class T> const T& as(const void* value) { return *static_cast<const T*>(value); }
 

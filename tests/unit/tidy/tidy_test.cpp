@@ -233,6 +233,7 @@ TEST(Tidy, AHeaderHasItsPragmaItsParagraphAndNothingHeavy) {
 
 TEST(Tidy, HeavyLibrariesAreIncludedWhereTheyAreNeededOnly) {
     Rule rule{{
+        {"core/types/codec.cpp", "nlohmann/json.hpp", "the one codec of records"},
         {"core/plugin/", "nlohmann/json.hpp", "the plugin boundary's own JSON"},
         {"core/evectl/", "nlohmann/json.hpp", "reports are JSON first"},
         {"core/loop/asio_loop.cpp", "boost/asio", "the loop"},
