@@ -41,7 +41,7 @@ pss() { local pid kib=0 one; for pid in "$@"; do one=$(awk '/^Pss:/ {print $2}' 
 mkfifo "$LAB_ROOT.never"
 exec {never}<>"$LAB_ROOT.never"
 pause() { read -rt "$1" -u "$never" || true; }
-await() { local limit=$((SECONDS + 60)); until "$@" 2>/dev/null; do [ $SECONDS -lt $limit ] || { echo "waited a minute for: $*" >&2; return 1; }; pause 0.002; done; }
+await() { local limit=$((SECONDS + 60)); until "$@" 2>/dev/null; do [ $SECONDS -lt $limit ] || { echo "waited a minute for: $*" >&2; return 1; }; pause "${step:-0.002}"; done; }
 
 # The image is 200 MB in ten layers that do not shrink, put where docker-registry's file system driver has it.
 place_big() {
@@ -192,6 +192,7 @@ apply 1 0
 await nobody
 
 # ---- a crowd ----
+step=0.1  # asking after a hundred takes a while itself
 # Each container's log is kept by a process of its own, which is the node's doing.
 ours() { lab_node_pids; pgrep -f "console-log log $LAB_ROOT/" || true; }
 before=$(pss $(ours))
