@@ -11,7 +11,7 @@
 namespace eve::zedbox {
 
 struct SupervisorLimits {
-    std::chrono::nanoseconds beat = std::chrono::milliseconds{2500};      ///< how often the node shows that its loop turns
+    std::chrono::nanoseconds beat = std::chrono::milliseconds{3500};      ///< how often the node shows that its loop turns
     std::chrono::nanoseconds silence_max = std::chrono::milliseconds{8500};  ///< then it is killed: seen within 10 s
     std::chrono::nanoseconds restart_first = std::chrono::milliseconds{50};  ///< doubled at each death until it lived for `steady_after`
     std::chrono::nanoseconds restart_max = std::chrono::seconds{5};
