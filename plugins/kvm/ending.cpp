@@ -105,6 +105,7 @@ Status KvmHypervisor::clear(const DomainId&, int directory, const Limit& limit) 
 Result<DomainInfo> KvmHypervisor::destroy(const CallContext& call, const DomainId& id, DestroyMode mode) {
     if (mode == DestroyMode::unknown) return Error{.code = Code::invalid_argument, .what = "what to keep is not said", .field = ".mode"};
     const Limit limit(call, call_max);
+    clear_old_trials();
     auto directory = directory_of(id);
     if (!directory && directory.error().code != Code::not_found) return std::move(directory).error();
     if (directory) {

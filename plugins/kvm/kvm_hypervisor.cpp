@@ -248,6 +248,7 @@ Result<DomainInfo> KvmHypervisor::inspect(const CallContext& call, const DomainI
 }
 
 Result<std::vector<DomainInfo>> KvmHypervisor::list(const CallContext& call) {
+    clear_old_trials();
     auto names = names_in(domains_.get());
     if (!names) return std::move(names).error();
     std::vector<DomainInfo> domains;

@@ -2,6 +2,7 @@
 // The runtime of domains that are QEMU processes. It keeps nothing in memory that it needs: every call finds a domain's truth in its directory
 // (record, keeper's files), its process and its monitor, so that another life of the plugin sees the same.
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -81,6 +82,7 @@ private:
     std::mutex numbers_mutex_;   // guards the choice of a number until its record is written
     std::once_flag facts_once_;
     HostFacts facts_;
+    std::atomic<bool> trials_left_ = true;  ///< of processes that did not clean up after themselves, as far as is known
     std::unique_ptr<Watcher> watcher_;
 };
 

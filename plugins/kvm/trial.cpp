@@ -23,17 +23,23 @@ constexpr unsigned char boot_sector[] = {0xba, 0xe9, 0x00, 0xb0, 0x4b, 0xee, 0xb
 
 }  // namespace
 
-/// A trial that its process did not live to clean up after is ended; one whose process lives is not ours to touch.
+/// A trial that its process did not live to clean up after is ended; one whose process lives is not ours to touch. Either may have to be done
+/// later: whoever was killed may not be quite gone when its successor begins.
 void KvmHypervisor::clear_old_trials() {
+    if (!trials_left_.exchange(false)) return;
     const auto run_dir = host_.config().run_dir.fd;
     const auto names = names_in(run_dir);
     if (!names) return;
     for (const auto& name : *names) {
-        if (!name.starts_with(trial_prefix) || ::access(("/proc/" + name.substr(trial_prefix.size())).c_str(), F_OK) == 0) continue;
-        const auto directory = open_directory(run_dir, name);
-        const Limit limit(quit_max, -1);
-        if (!directory || !end_process(directory->get(), limit) || !clear({}, directory->get(), limit)) continue;
-        ::unlinkat(run_dir, name.c_str(), AT_REMOVEDIR);
+        if (!name.starts_with(trial_prefix)) continue;
+        if (::access(("/proc/" + name.substr(trial_prefix.size())).c_str(), F_OK) != 0) {
+            const auto directory = open_directory(run_dir, name);
+            const Limit limit(quit_max, -1);
+            if (directory && end_process(directory->get(), limit) && clear({}, directory->get(), limit) &&
+                ::unlinkat(run_dir, name.c_str(), AT_REMOVEDIR) == 0)
+                continue;
+        }
+        trials_left_ = true;
     }
 }
 

@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <fstream>
@@ -118,6 +121,22 @@ TEST_P(KvmLifecycle, ATrialThatItsProcessDidNotLiveToCleanUpIsClearedAway) {
     std::ofstream(dir_.path("run") + no_process + "/said") << "K";
     open();
     EXPECT_FALSE(fs::exists(dir_.path("run") + no_process));
+}
+
+TEST_P(KvmLifecycle, ATrialOfAProcessThatIsNotQuiteGoneAtTheStartIsClearedAwayLater) {
+    node_.reset();
+    const pid_t dying = ::fork();
+    if (dying == 0) for (;;) ::pause();
+    ASSERT_GT(dying, 0);
+    const auto trial = dir_.path("run") + "/probe-" + std::to_string(dying);
+    fs::create_directories(trial);
+    std::ofstream(trial + "/said") << "K";
+    open();
+    EXPECT_TRUE(fs::exists(trial)) << "it may be in use";
+    ::kill(dying, SIGKILL);
+    ::waitpid(dying, nullptr, 0);
+    EXPECT_TRUE(hypervisor().list(limit()).ok());
+    EXPECT_FALSE(fs::exists(trial));
 }
 
 TEST_P(KvmLifecycle, ADomainIsDefinedThenRunsAndItsConsoleIsKept) {
