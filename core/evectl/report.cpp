@@ -442,7 +442,8 @@ Report report_plugins(const NodeFiles& node) {
     bool may_come = false;
     for (const auto& item : items) {
         if (!item.is_object()) continue;
-        may_come = may_come || text_of(item, "state") == "broken" || text_of(item, "state") == "declined";
+        const auto state = text_of(item, "state");
+        may_come = may_come || state == "broken" || state == "declined" || state == "refused" || state == "quarantined";
         const auto trouble = text_of(item, "trouble");  // now, of one that was opened
         rows.push_back({text_of(item, "name"), text_of(item, "version"), text_of(item, "state"), text_of(item, "agent"), text_of(item, "isolation"),
                         trouble.empty() ? text_of(item, "reason") : trouble});
@@ -451,7 +452,7 @@ Report report_plugins(const NodeFiles& node) {
             for (const auto& note : *found)
                 if (note.is_string()) notes += "  " + text_of(item, "name") + ": " + note.get<std::string>() + "\n";
     }
-    if (may_come) notes += "  Those that are broken or declined are looked into again by themselves, at least every 5 minutes; while an app waits, every 30 s.\n";
+    if (may_come) notes += "  Those that cannot be used are looked into again by themselves, at least every 5 minutes; while an app waits, every 30 s.\n";
     return {document(items),
             (items.empty() ? "No plugins were found; zedbox looks in the directory given with --plugins.\n" : table_text(rows) + notes) + not_running_note(node)};
 }

@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -158,12 +159,14 @@ Status write_frame(int socket, const FrameView& frame, std::int64_t give_up_ns) 
             continue;
         }
         if (errno == EINTR) continue;
-        if (errno != EAGAIN) return errno == EBADF && frame.fd_count > 0 ? hostile("a descriptor that is not open") : failed("send", errno);
+        const bool short_of_memory = errno == ENOMEM || errno == ENOBUFS;
+        if (errno != EAGAIN && !short_of_memory) return errno == EBADF && frame.fd_count > 0 ? hostile("a descriptor that is not open") : failed("send", errno);
         const auto left_ns = give_up_ns - monotonic_ns();
         if (left_ns <= 0) return Error{.code = Code::timed_out, .what = "the peer does not read"};
+        constexpr int memory_pause_ms = 20;  // nothing tells when there is some
         pollfd wait{.fd = socket, .events = POLLOUT, .revents = 0};
-        const auto left_ms = left_ns / 1'000'000 + 1;
-        ::poll(&wait, 1, left_ms > 1000 ? 1000 : static_cast<int>(left_ms));
+        const auto left_ms = std::min<std::int64_t>(left_ns / 1'000'000 + 1, short_of_memory ? memory_pause_ms : 1000);
+        ::poll(&wait, short_of_memory ? 0 : 1, static_cast<int>(left_ms));
     }
     return {};
 }

@@ -208,7 +208,7 @@ Result<Inspection> Loader::look_into(const std::string& file, HostServices& host
     if (!seen) {
         auto error = std::move(seen).error();
         if (crashed && error.hint.empty())
-            error.hint = "report it to its vendor; it is tried again at a start after " + std::to_string(options_.quarantine.count()) +
+            error.hint = "report it to its vendor; it is tried again after " + std::to_string(options_.quarantine.count()) +
                          " s, or when the file changes";
         refusal = {.error = error, .quarantined = crashed};
         if (crashed && !options_.cache_dir.empty())

@@ -127,7 +127,7 @@ bool Registry::open_again() {
     bool more = false;
     for (auto& place : entries_) {
         const PluginStatus before = place->status;
-        if (before.state != PluginState::declined && before.state != PluginState::broken) continue;
+        if (before.state == PluginState::used || before.state == PluginState::spare || before.state == PluginState::not_asked) continue;
         auto entry = std::make_unique<Entry>();
         entry->status.name = before.name;
         entry->status.file = before.file;

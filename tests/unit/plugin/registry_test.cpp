@@ -122,7 +122,7 @@ TEST_F(RegistryTest, WhatCouldNotWorkIsLookedIntoAgainWhenAsked) {
     auto* later = registry.for_mode(VirtualizationMode::hvm);
     ASSERT_NE(later, nullptr);
     EXPECT_TRUE(later->list(call_));
-    EXPECT_EQ(status_of("crashing").state, PluginState::quarantined) << "not asked again";
+    EXPECT_EQ(status_of("crashing").state, PluginState::quarantined) << "for its time, whoever asks";
     EXPECT_FALSE(registry.open_again());
     EXPECT_EQ(registry.for_mode(VirtualizationMode::hvm), later);
 }
