@@ -89,7 +89,8 @@ public:
     /// Looks into every file that the order names and opens those that are to be used. Blocks, for as long as plugins probe. Once.
     void open();
     /// Looks again into those that could not be used, since what they need may have come: a containerd that starts after the node, a module that
-    /// was loaded, another file, memory. One in quarantine stays there for its time. True: one of them is used now. Nothing changes for those in use. Blocks like open(). [one thread at a time, after open()]
+    /// was loaded, another file, memory. One in quarantine stays there for its time. True: one of them is used now. Nothing changes for those in
+    /// use. Blocks like open(). [one thread at a time, after open()]
     bool open_again();
 
     /// The runtime for apps of that mode, or null: then status() says why. Lives as long as the registry. [any-thread, after open()]

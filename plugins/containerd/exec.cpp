@@ -200,6 +200,8 @@ private:
             const auto ready = [&](int at) { return polled[static_cast<std::size_t>(at)].revents != 0; };
             if (ready(at_stop)) break;
             if (ready(at_ended)) {
+                std::uint64_t count = 0;
+                [[maybe_unused]] const auto got = ::read(ended_.get(), &count, sizeof count);
                 over = true;
                 drain.emplace(drain_max, stop_.get());
             }
@@ -243,7 +245,7 @@ private:
     UniqueFd socket_;
     UniqueFd directory_;  // the container's
     UniqueFd stop_;
-    UniqueFd ended_;
+    UniqueFd ended_;  // an event: read once
     std::optional<Result<std::uint32_t>> end_;  // the waiter's until `ended_` was signalled
     ExecFrames frames_;
     std::string incoming_;

@@ -67,6 +67,10 @@ public:
         sizes.push_back(std::to_string(rows) + "x" + std::to_string(columns));
         return {};
     }
+    std::vector<std::string> all_sizes() {
+        const std::lock_guard lock(mutex);
+        return sizes;
+    }
     Status kill_process(const ExtraProcess&, std::uint32_t signal, const Limit&) override {
         end(128 + signal);
         return {};
@@ -199,7 +203,7 @@ TEST_F(ContainerExec, ATerminalIsResizedAndHasNoErrorsOfItsOwn) {
     send(ExecFrame::resize, std::string_view("\x18\0\x50\0", 4));
     send(ExecFrame::input, "x");
     EXPECT_EQ(shim_.hear(), "x");
-    EXPECT_THAT(shim_.sizes, ElementsAre("24x80"));
+    EXPECT_THAT(shim_.all_sizes(), ElementsAre("24x80"));
     shim_.end(0);
     EXPECT_EQ(next().kind, ExecFrame::exited);
 }
