@@ -118,7 +118,7 @@ void Agent::Impl::on_domain_config(const std::string& key, const types::DomainCo
     entry.orphan = false;
     on_config(entry.domain, config, now());
     if (entry.runtime == nullptr) entry.runtime = runtime_of(uuid, entry);
-    const bool can_be_told = entry.runtime != nullptr || !entry.evidence;
+    const bool can_be_told = entry.runtime != nullptr || had_by(uuid, entry).empty();
     if (const auto seen = added && can_be_told ? listing_.answer(uuid, deps_.loop.now()) : std::nullopt) {
         on_seen(entry.domain, *seen, policy(), now(), next_look());
         // One that was running before us has its devices already.

@@ -112,6 +112,8 @@ private:
     void runtime_is_missed();
     /// The one that has its domain, as far as is known; else the one to give it to. Null: not usable now.
     RuntimeSlot* runtime_of(const std::string& uuid, const Entry& entry) const;
+    /// Which runtime had a domain that an old record tells of and nobody has seen since; empty if none had it.
+    std::string had_by(const std::string& uuid, const Entry& entry) const;
     void list(RuntimeSlot& slot);
     void on_listed(RuntimeSlot& slot, Result<std::vector<DomainInfo>> listed);
     void adopt_orphan(RuntimeSlot& slot, const DomainInfo& info);

@@ -61,9 +61,9 @@ void Agent::Impl::call(Entry& entry, Step step, nanoseconds limit,
     const std::string uuid = uuid_of(entry);
     RuntimeSlot* slot = entry.runtime;
     if (slot == nullptr) {
-        // No runtime ever had it, so nothing of it can be there, unless its record says that one had: that one is not usable now.
+        // No runtime ever had it, so nothing of it can be there, unless an old record says that one had: that one is not usable now.
         Result<DomainInfo> answer = DomainInfo{.id = DomainId{uuid}, .presence = Presence::absent};
-        if (entry.evidence && !entry.domain.history.seen && entry.domain.status.State != types::SwState::HALTED) {
+        if (!had_by(uuid, entry).empty()) {
             runtime_is_missed();
             answer = Error{.code = Code::unavailable,
                            .what = "the runtime that had it is not usable now",

@@ -25,6 +25,8 @@ void Agent::Impl::publish_notes(Entry& entry) {
     if (entry.runtime != nullptr) {
         notes.Runtime = entry.runtime->id();
         notes.Notes = entry.runtime->runtime().probe.notes;
+    } else {
+        notes.Runtime = had_by(uuid_of(entry), entry);
     }
     const auto add = [&](const std::vector<std::string>& more) {
         for (const auto& note : more)

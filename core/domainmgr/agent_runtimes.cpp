@@ -51,11 +51,16 @@ void Agent::Impl::on_probed(Result<std::vector<Runtime>> found) {
 
 RuntimeSlot* Agent::Impl::runtime_of(const std::string& uuid, const Entry& entry) const {
     if (const auto found = found_.find(uuid); found != found_.end()) return found->second;
+    // Another that serves the mode would say that it knows no such domain.
+    if (const auto had = had_by(uuid, entry); !had.empty()) return runtimes_.find(had);
     const auto& domain = entry.domain;
-    if (entry.evidence && !domain.history.seen)
-        // Another that serves the mode would say that it knows no such domain.
-        if (const auto* notes = notes_->get(uuid); notes != nullptr && !notes->Runtime.empty()) return runtimes_.find(notes->Runtime);
     return runtimes_.choose(runtime_mode(domain.desired.known ? domain.config.VirtualizationMode : domain.status.VirtualizationMode));
+}
+
+std::string Agent::Impl::had_by(const std::string& uuid, const Entry& entry) const {
+    if (!entry.evidence || entry.domain.history.seen || entry.domain.status.State == types::SwState::HALTED) return {};
+    const auto* notes = notes_->get(uuid);
+    return notes == nullptr ? std::string() : notes->Runtime;
 }
 
 void Agent::Impl::list_all() {

@@ -615,6 +615,48 @@ TEST_F(DomainAgentTest, AnAppWhoseRuntimeIsAwayWhenTheNodeStartsAgainIsNotTakenF
     EXPECT_EQ(hypervisor().find(DomainId{app_uuid(2)}), nullptr);
 }
 
+TEST_F(DomainAgentTest, WhichRuntimeHadAnAppIsKnownHoweverLongThatOneIsAway) {
+    start_node();
+    run_app(1);
+    const auto before = status(1);
+    runtimes.available = false;
+    auto other = container_runtime();
+    other.description.modes = {VirtualizationMode::hvm};  // it would take the app, and knows of no such domain
+    runtimes.others = {other};
+    for (int life = 0; life < 2; ++life) {
+        kill_agent();
+        start_agent();
+        loop.run_for(2min);  // the error is told by then, with a record of its own
+        EXPECT_THAT(status(1).Error, HasSubstr("the runtime that had it is not usable now"));
+    }
+    auto late = container_runtime();
+    late.description.id = "org.lfedge.eve.late";
+    late.description.modes = {VirtualizationMode::hvm};
+    runtimes.others.push_back(late);
+    loop.run_for(10min);
+    EXPECT_EQ(status(1).State, SwState::RUNNING);
+    EXPECT_EQ(status(1).DomainId, before.DomainId);
+    for (const auto& runtime : runtimes.others)
+        EXPECT_THAT(static_cast<testing::FakeHypervisor&>(*runtime.hypervisor).domains(), IsEmpty()) << "started a second time";
+    runtimes.available = true;
+    loop.run_for(2min);
+    EXPECT_EQ(status(1), before);
+}
+
+TEST_F(DomainAgentTest, AnAppThatNoRuntimeEverHadCanBeDeletedAfterARestart) {
+    runtimes.available = false;
+    start_node();
+    ASSERT_TRUE(node.configs->publish(app_uuid(1), domain_config(1, host)));
+    loop.run_for(10s);
+    EXPECT_THAT(status(1).Error, HasSubstr("no runtime of this node"));
+    kill_agent();
+    start_agent();
+    loop.run_for(1min);
+    ASSERT_TRUE(node.configs->unpublish(app_uuid(1)));
+    loop.run_for(1min);
+    EXPECT_EQ(statuses->get(app_uuid(1)), nullptr);
+}
+
 TEST_F(DomainAgentTest, AVolumeOfTheWrongFormatIsNotGivenToAGuestAndTriedAgain) {
     start_node();
     const auto config = domain_config(1, host);
