@@ -1,61 +1,14 @@
 #include "core/bus/wire.hpp"
 
-#include <array>
 #include <charconv>
 #include <cstdint>
 #include <vector>
 
+#include "core/types/base64.hpp"
+
 namespace eve::bus::wire {
 
 namespace {
-
-constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-constexpr std::uint8_t no_digit = 64;
-
-constexpr auto digits = [] {
-    std::array<std::uint8_t, 256> values{};
-    values.fill(no_digit);
-    for (std::size_t i = 0; i < alphabet.size(); ++i) values[static_cast<unsigned char>(alphabet[i])] = static_cast<std::uint8_t>(i);
-    return values;
-}();
-
-std::string encode(std::string_view bytes) {
-    std::string out((bytes.size() + 2) / 3 * 4, '=');
-    const auto byte = [&](std::size_t i) -> std::uint32_t { return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0U; };
-    char* to = out.data();
-    for (std::size_t i = 0; i < bytes.size(); i += 3, to += 4) {
-        const std::uint32_t group = byte(i) << 16U | byte(i + 1) << 8U | byte(i + 2);
-        to[0] = alphabet[group >> 18U];
-        to[1] = alphabet[(group >> 12U) & 63U];
-        if (i + 1 < bytes.size()) to[2] = alphabet[(group >> 6U) & 63U];
-        if (i + 2 < bytes.size()) to[3] = alphabet[group & 63U];
-    }
-    return out;
-}
-
-// Strict: padding where it belongs and nothing behind it, no other characters.
-std::optional<std::string> decode(std::string_view text) {
-    if (text.size() % 4 != 0) return std::nullopt;
-    const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
-    const auto digit = [&](std::size_t i) -> std::uint32_t {
-        return i < text.size() - padding ? digits[static_cast<unsigned char>(text[i])] : 0U;
-    };
-    std::string out(text.size() / 4 * 3, '\0');
-    std::uint32_t all = 0;
-    char* to = out.data();
-    for (std::size_t i = 0; i < text.size(); i += 4, to += 3) {
-        const std::uint32_t one = digit(i), two = digit(i + 1), three = digit(i + 2), four = digit(i + 3);
-        all |= one | two | three | four;
-        const std::uint32_t group = one << 18U | two << 12U | three << 6U | four;
-        to[0] = static_cast<char>(static_cast<unsigned char>(group >> 16U));
-        to[1] = static_cast<char>(static_cast<unsigned char>(group >> 8U));
-        to[2] = static_cast<char>(static_cast<unsigned char>(group));
-    }
-    if ((all & no_digit) != 0) return std::nullopt;
-    out.resize(out.size() - padding);
-    return out;
-}
 
 std::vector<std::string_view> split(std::string_view text) {
     std::vector<std::string_view> words;
@@ -85,8 +38,8 @@ Error malformed(std::string_view datagram, std::string_view why) {
 
 std::string request(std::string_view topic) { return join({"request", topic}); }
 std::string hello(std::string_view topic, bool persistent) { return join({"hello", topic, persistent ? "true" : "false"}); }
-std::string update(std::string_view topic, std::string_view key, std::string_view json) { return join({"update", topic, encode(key), encode(json)}); }
-std::string remove(std::string_view topic, std::string_view key) { return join({"delete", topic, encode(key)}); }
+std::string update(std::string_view topic, std::string_view key, std::string_view json) { return join({"update", topic, types::base64_of(key), types::base64_of(json)}); }
+std::string remove(std::string_view topic, std::string_view key) { return join({"delete", topic, types::base64_of(key)}); }
 std::string complete(std::string_view topic) { return join({"complete", topic}); }
 std::string restarted(std::string_view topic, int counter) { return join({"restarted", topic, std::to_string(counter)}); }
 
@@ -122,7 +75,7 @@ Result<Message> parse(std::string_view datagram) {
             break;
         case Verb::update:
             if (words.size() != 4) return malformed(datagram, "an update has four words");
-            if (auto json = decode(words[3])) {
+            if (auto json = types::bytes_of_base64(words[3])) {
                 message.json = std::move(*json);
             } else {
                 return malformed(datagram, "the record is not base64");
@@ -130,7 +83,7 @@ Result<Message> parse(std::string_view datagram) {
             [[fallthrough]];
         case Verb::remove:
             if (words.size() < 3) return malformed(datagram, "no key");
-            if (auto key = decode(words[2])) {
+            if (auto key = types::bytes_of_base64(words[2])) {
                 message.key = std::move(*key);
             } else {
                 return malformed(datagram, "the key is not base64");

@@ -15,8 +15,8 @@ namespace eve::evectl {
 Status attach_console(const std::string& socket_path);
 
 enum class Follow { no, yes };
-/// Gives a file to `sink` from `tail_bytes` before its end, which may lie in the older part "<path>.1"; with Follow::yes goes on with what is added, also after rotation, until `sink` says
-/// no. Errors: not_found.
+/// Gives a file to `sink` from `tail_bytes` before its end, which may lie in the older part "<path>.1"; with Follow::yes goes on with what is
+/// added, also after rotation, until `sink` says no. Errors: not_found.
 Status read_file(const std::string& path, std::size_t tail_bytes, Follow follow, const std::function<bool(std::string_view)>& sink);
 
 }  // namespace eve::evectl

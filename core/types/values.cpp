@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 
+#include "core/types/base64.hpp"
 #include "core/types/describe.hpp"
 
 namespace eve::types {
@@ -325,51 +326,14 @@ std::string MacAddress::to_string() const {
     return text;
 }
 
-std::string to_base64(const Bytes& bytes) {
-    static constexpr char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string text;
-    text.reserve((bytes.size() + 2) / 3 * 4);
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        const std::size_t left = bytes.size() - i;
-        const std::uint32_t group =
-            std::uint32_t{bytes[i]} << 16 | (left > 1 ? std::uint32_t{bytes[i + 1]} << 8 : 0) | (left > 2 ? std::uint32_t{bytes[i + 2]} : 0);
-        text += alphabet[group >> 18];
-        text += alphabet[group >> 12 & 63];
-        text += left > 1 ? alphabet[group >> 6 & 63] : '=';
-        text += left > 2 ? alphabet[group & 63] : '=';
-    }
-    return text;
-}
+std::string to_base64(const Bytes& bytes) { return base64_of({reinterpret_cast<const char*>(bytes.data()), bytes.size()}); }
 
 Result<Bytes> from_base64(std::string_view text) {
-    const auto value_of = [](char c) -> int {
-        if (c >= 'A' && c <= 'Z') return c - 'A';
-        if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-        if (c >= '0' && c <= '9') return c - '0' + 52;
-        if (c == '+') return 62;
-        return c == '/' ? 63 : -1;
-    };
-    Bytes bytes;
-    bytes.reserve(text.size() / 4 * 3);
-    std::uint32_t group = 0;
-    int filled = 0;
-    int padding = 0;
-    for (const char c : text) {
-        if (c == '\r' || c == '\n') continue;  // as Go
-        const int value = value_of(c);
-        if (c == '=' ? filled < 2 : value < 0 || padding > 0) return bad("base64", text);
-        if (c == '=') ++padding;
-        group = group << 6 | static_cast<std::uint32_t>(c == '=' ? 0 : value);
-        if (++filled < 4) continue;
-        bytes.push_back(static_cast<std::uint8_t>(group >> 16));
-        if (padding < 2) bytes.push_back(static_cast<std::uint8_t>(group >> 8));
-        if (padding < 1) bytes.push_back(static_cast<std::uint8_t>(group));
-        group = 0;
-        filled = 0;
-        if (padding > 0) padding = 4;  // nothing may follow
-    }
-    if (filled != 0) return bad("base64", text);
-    return bytes;
+    std::string whole(text);
+    std::erase_if(whole, [](char c) { return c == '\r' || c == '\n'; });  // as Go
+    const auto bytes = bytes_of_base64(whole);
+    if (!bytes) return bad("base64", text);
+    return Bytes(bytes->begin(), bytes->end());
 }
 
 }  // namespace eve::types

@@ -6,8 +6,6 @@
 #include <utility>
 
 #include "core/plugin/registry.hpp"
-#include "core/zedbox/plugin_runtimes.hpp"
-#include "storage/durable_file.hpp"
 
 namespace eve::zedbox {
 namespace {
@@ -92,7 +90,7 @@ private:
     Instant next_{};
 };
 
-PluginContents::PluginContents(Process& process) : process_(process) {}
+PluginContents::PluginContents(Process& process) : process_(process), list_(process, "volumemgr") {}
 PluginContents::~PluginContents() = default;
 
 Content& PluginContents::find(const std::string& name) {
@@ -108,9 +106,7 @@ void PluginContents::show(const std::string& name, std::vector<plugin::PluginSta
     shown_[name] = std::move(statuses);
     std::vector<plugin::PluginStatus> all;
     for (const auto& [keeper, seen] : shown_) all.insert(all.end(), seen.begin(), seen.end());
-    const auto directory = storage::DurableDirectory::make(process_.root.path("/run/volumemgr"));
-    const auto written = directory ? directory->write("plugins.json", plugin::to_json(all), {.reach = storage::Reach::memory}) : Status(directory.error());
-    if (!written) process_.log.write(Level::warn, "plugin.status_not_written", {{"error", written.error().what}});
+    list_.write(all);
 }
 
 }  // namespace eve::zedbox

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/plugin/registry.hpp"
+#include "core/zedbox/plugin_runtimes.hpp"
 #include "core/zedbox/process.hpp"
 #include "eve/content.hpp"
 
@@ -30,6 +31,7 @@ private:
     void show(const std::string& name, std::vector<plugin::PluginStatus> statuses);
 
     Process& process_;
+    const PluginList list_;
     std::mutex shown_mutex_;  // guards what was shown last
     std::map<std::string, std::vector<plugin::PluginStatus>> shown_;
     std::mutex mutex_;  // guards the keepers

@@ -5,11 +5,6 @@
 #include "storage/durable_file.hpp"
 
 namespace eve::zedbox {
-namespace {
-
-constexpr const char* folder = "/run/domainmgr";
-
-}  // namespace
 
 plugin::RegistryOptions registry_options(Process& process) {
     const Options& chosen = process.options;
@@ -35,9 +30,19 @@ plugin::RegistryOptions registry_options(Process& process) {
     return out;
 }
 
+PluginList::PluginList(Process& process, const std::string& agent) : directory_(process.root.path("/run/" + agent)), log_(process.log) {
+    if (const auto own = storage::DurableDirectory::open(directory_)) own->remove_temporaries();  // of a life that was killed
+}
+
+void PluginList::write(const std::vector<plugin::PluginStatus>& plugins) const {
+    const auto directory = storage::DurableDirectory::make(directory_);
+    const auto written = directory ? directory->write("plugins.json", plugin::to_json(plugins), {.reach = storage::Reach::memory})
+                                   : Status(directory.error());
+    if (!written) log_.write(Level::warn, "plugin.status_not_written", {{"error", written.error().what}});
+}
+
 PluginRuntimes::PluginRuntimes(Process& process)
-    : root_(process.root),
-      log_(process.log),
+    : list_(process, "domainmgr"),
       registry_(registry_options(process),
                 {.log = process.log,
                  .on_event =
@@ -50,9 +55,7 @@ PluginRuntimes::PluginRuntimes(Process& process)
                          // Gone or back: either way every domain of it is due for a look.
                          const std::lock_guard lock(sink->mutex);
                          if (sink->function) sink->function(DomainEvent{});
-                     }}) {
-    if (const auto directory = storage::DurableDirectory::open(root_.path(folder))) directory->remove_temporaries();
-}
+                     }}) {}
 
 Result<std::vector<domainmgr::Runtime>> PluginRuntimes::probe(const LaneContext&) {
     {
@@ -65,7 +68,7 @@ Result<std::vector<domainmgr::Runtime>> PluginRuntimes::probe(const LaneContext&
             open_ = true;
         }
     }
-    write_status();
+    list_.write(registry_.status());
     std::vector<domainmgr::Runtime> found;
     for (const auto& used : registry_.used()) {
         // The registry owns it and outlives every lane.
@@ -106,13 +109,6 @@ std::vector<ExecRuntime> PluginRuntimes::exec_runtimes() {
     if (!open_) return all;
     for (const auto& used : registry_.used()) all.push_back({.name = used.name, .hypervisor = used.hypervisor, .exec = used.exec});
     return all;
-}
-
-void PluginRuntimes::write_status() const {
-    const auto directory = storage::DurableDirectory::make(root_.path(folder));
-    const auto written = directory ? directory->write("plugins.json", plugin::to_json(registry_.status()), {.reach = storage::Reach::memory})
-                                   : Status(directory.error());
-    if (!written) log_.write(Level::warn, "plugin.status_not_written", {{"error", written.error().what}});
 }
 
 }  // namespace eve::zedbox

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "core/domainmgr/effects.hpp"
@@ -16,6 +17,17 @@ namespace eve::zedbox {
 
 /// Where this process's plugins are, and how they are opened.
 plugin::RegistryOptions registry_options(Process& process);
+
+/// plugins.json of an agent, as `evectl plugins` reads it. Blocking; one writer a file at a time.
+class PluginList {
+public:
+    PluginList(Process& process, const std::string& agent);
+    void write(const std::vector<plugin::PluginStatus>& plugins) const;
+
+private:
+    std::string directory_;
+    Log& log_;
+};
 
 class PluginRuntimes final : public domainmgr::Runtimes {
 public:
@@ -34,10 +46,7 @@ private:
         std::mutex mutex;
         std::function<void(const DomainEvent&)> function;
     };
-    void write_status() const;
-
-    Root root_;
-    Log& log_;
+    PluginList list_;
     std::shared_ptr<Sink> sink_ = std::make_shared<Sink>();  // shared with the registry's callbacks
     plugin::Registry registry_;
     std::mutex probing_;

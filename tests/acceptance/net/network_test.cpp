@@ -6,7 +6,10 @@
 #include <sched.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <fstream>
+#include <functional>
+#include <iterator>
 #include <sstream>
 
 #include "core/loop/asio_loop.hpp"
@@ -342,17 +345,21 @@ TEST_F(Network, NothingIsLeftWhenEverythingIsDeleted) {
     EXPECT_FALSE(std::filesystem::exists(directory() + "/dnsmasq.bn1.conf"));
 }
 
+std::vector<net::Link> links_where(net::Netlink& netlink, const std::function<bool(const net::Link&)>& holds) {
+    auto links = netlink.links();
+    EXPECT_TRUE(links);
+    std::vector<net::Link> found;
+    if (links) std::copy_if(links->begin(), links->end(), std::back_inserter(found), holds);
+    return found;
+}
+
 TEST_F(Network, SeveralInterfacesGoInOneCallAndNobodyElses) {
     for (const auto* name : {"bn1", "bn2", "bn3"}) ASSERT_TRUE(run({"ip", "link", "add", name, "type", "bridge"}).ok());
     ASSERT_TRUE(run({"ip", "link", "add", "bystander", "type", "bridge"}).ok());
     ASSERT_TRUE(run({"ip", "link", "set", "bystander", "group", std::to_string(0x45564f)}).ok()) << "the number that would be taken first";
     auto netlink = net::Netlink::open();
     ASSERT_TRUE(netlink) << netlink.error().what;
-    std::vector<net::Link> going;
-    const auto links = (*netlink)->links();
-    ASSERT_TRUE(links);
-    for (const auto& link : *links)
-        if (link.name.starts_with("bn")) going.push_back(link);
+    const auto going = links_where(**netlink, [](const net::Link& link) { return link.name.starts_with("bn"); });
     ASSERT_EQ(going.size(), 3U);
     const auto removed = (*netlink)->remove(going);
     ASSERT_TRUE(removed) << removed.error().what;
@@ -368,11 +375,7 @@ TEST_F(Network, InterfaceThatCannotGoKeepsNoOtherFromGoing) {
     for (const auto* name : {"bn1", "bn2"}) ASSERT_TRUE(run({"ip", "link", "add", name, "type", "bridge"}).ok());
     auto netlink = net::Netlink::open();
     ASSERT_TRUE(netlink) << netlink.error().what;
-    std::vector<net::Link> going;
-    const auto links = (*netlink)->links();
-    ASSERT_TRUE(links);
-    for (const auto& link : *links)
-        if (link.name.starts_with("bn") || link.name == "lo") going.push_back(link);
+    const auto going = links_where(**netlink, [](const net::Link& link) { return link.name.starts_with("bn") || link.name == "lo"; });
     const auto removed = (*netlink)->remove(going);
     ASSERT_TRUE(removed) << removed.error().what;
     ASSERT_EQ(removed->size(), 1U);

@@ -25,7 +25,7 @@ over() {
     local begun before rate
     before=$(taken) begun=$(date +%s%N)
     for _ in $(seq "$1"); do
-        busybox sleep 1
+        busybox sleep 1  # a part of the time over which it is measured
         small || return 1
     done
     rate=$((($(taken) - before) / (($(date +%s%N) - begun) / 1000000) / 1000))
@@ -38,7 +38,7 @@ said() { lab_ctl app logs loud | grep -c flood; }
 check "what it said last can be read" test "$(said)" -ge 1
 ticks() { local one sum=0; for one in $(lab_node_pids); do sum=$((sum + $(awk '{print $14 + $15}' "/proc/$one/stat"))); done; echo "$sum"; }
 before=$(ticks)
-busybox sleep 5
+busybox sleep 5  # the time that is measured
 check "the node has nothing to do with it" test $(($(ticks) - before)) -le 100  # of 500
 victims=$(lab_node_pids)
 for victim in $victims; do kill -KILL "$victim" 2>/dev/null || true; done
